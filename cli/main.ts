@@ -1,0 +1,52 @@
+#!/usr/bin/env node
+/** The `stepvault` command: finds the command named and gives its exit code. Each command is a file of its own. */
+import { demoCommand, demoUsage } from "./demo.ts";
+import { redactCommand, redactUsage } from "./redact.ts";
+import { runCommand, runUsage } from "./run.ts";
+import { startCommand, startUsage } from "./start.ts";
+import { data, exitCodes, note, reportError } from "./terminal.ts";
+
+interface Command {
+  readonly summary: string;
+  readonly usage: string;
+  run(args: string[]): Promise<number>;
+}
+
+const commands: ReadonlyMap<string, Command> = new Map([
+  ["start", { summary: "database, queue and worker in one process", usage: startUsage, run: startCommand }],
+  ["run", { summary: "run one step here, without a service", usage: runUsage, run: runCommand }],
+  ["redact", { summary: "replace secrets in whatever passes through a pipe", usage: redactUsage, run: redactCommand }],
+  ["demo", { summary: "four steps through the whole system, in a minute", usage: demoUsage, run: demoCommand }],
+]);
+
+const usage = `Usage: stepvault COMMAND [options]
+
+${[...commands].map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`).join("\n")}
+
+stepvault COMMAND --help tells more.`;
+
+async function main([name, ...args]: string[]): Promise<number> {
+  const command = commands.get(name ?? "");
+  if (command === undefined) {
+    const asked = name === undefined || ["help", "--help", "-h"].includes(name);
+    if (asked && name !== undefined) data(`${usage}\n`);
+    else note(usage);
+    return asked && name !== undefined ? exitCodes.success : exitCodes.usage;
+  }
+  if (args.includes("--help") || args.includes("-h")) {
+    data(`${command.usage}\n`);
+    return exitCodes.success;
+  }
+  try {
+    return await command.run(args);
+  } catch (error) {
+    // The message of parseArgs quotes what was typed, which may be a key that slipped in.
+    if (error instanceof TypeError && String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS")) {
+      note(`Cannot read the options: one of them is not known or lacks its value\n\n${command.usage}`);
+      return exitCodes.usage;
+    }
+    return reportError(error);
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,151 @@
+/**
+ * `stepvault run FILE`: one step, right here, with no service and no database. The same sandbox, binding and redaction
+ * as a worker's; the secrets come from a file. The output goes to stdout as JSON, the log to stderr.
+ */
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { parseConfig } from "../protocol/config.ts";
+import { StepvaultError } from "../protocol/error.ts";
+import { createId } from "../protocol/ids.ts";
+import { type Json, type Language, parseJob } from "../protocol/job.ts";
+import { SecretValue } from "../protocol/secret.ts";
+import { Sandbox } from "../runtime/sandbox.ts";
+import { closestName } from "../vault/closest-name.ts";
+import { executeStep, type Reference } from "../worker/execute.ts";
+import { RunRedaction } from "../worker/run-redaction.ts";
+import { chooseLimits } from "../worker/step-plan.ts";
+import { readSecretsFile } from "./secrets-file.ts";
+import { data, EventPrinter, exitCodeOf, exitCodes, note } from "./terminal.ts";
+
+export const runUsage = `stepvault run FILE [options]
+
+Runs one JavaScript (.js, .mjs) or Python (.py) step, without a service.
+
+  --param NAME=VALUE    a field of params; VALUE is JSON, or else a string (repeatable)
+  --params-file FILE    params as a JSON file
+  --secrets FILE        secrets as a JSON object or .env lines
+  --network POLICY      none, open (default), or a host that is allowed (repeatable)
+  --open HOST:PORT      a private address that the step may reach (repeatable)
+  --limit NAME=NUMBER   a limit, such as wallTimeMsMax=5000 (repeatable)
+  --json                print the whole result as JSON instead of the output alone
+
+Example: stepvault run step.py --param city=Bern --secrets .env`;
+
+export async function runCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      param: { type: "string", multiple: true, default: [] },
+      "params-file": { type: "string" },
+      secrets: { type: "string" },
+      network: { type: "string", multiple: true, default: [] },
+      open: { type: "string", multiple: true, default: [] },
+      limit: { type: "string", multiple: true, default: [] },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const [file] = positionals;
+  if (file === undefined || positionals.length > 1) {
+    note(runUsage);
+    return exitCodes.usage;
+  }
+  const config = parseConfig(process.env);
+  const paramsFile = values["params-file"];
+  const fileParams = paramsFile === undefined ? {} : (JSON.parse(readFileSync(paramsFile, "utf8")) as Json);
+  const params =
+    values.param.length === 0
+      ? fileParams
+      : { ...(fileParams as Record<string, Json>), ...Object.fromEntries(values.param.map(parseParam)) };
+  const secrets = values.secrets === undefined ? [] : readSecretsFile(values.secrets);
+  const network =
+    values.network.length === 1 && ["none", "open"].includes(values.network[0] ?? "")
+      ? values.network[0]
+      : values.network;
+  const job = parseJob({
+    projectId: createId(),
+    params,
+    step: {
+      language: languageOf(file),
+      code: readFileSync(file, "utf8"),
+      limits: Object.fromEntries(values.limit.map(parseLimit)),
+      network: network === undefined || network.length === 0 ? "open" : network,
+    },
+  });
+  if (!("code" in job.step)) return exitCodes.usage;
+
+  const sandbox = new Sandbox({
+    cacheDir: path.join(config.dataDir, "cache"),
+    hostsIdleMax: 0,
+    egressOpen: [...config.egressOpen, ...values.open],
+  });
+  const { language, code, limits, network: policy } = job.step;
+  const printer = new EventPrinter();
+  const result = await executeStep(sandbox, {
+    runId: createId(),
+    plan: {
+      language,
+      code,
+      inputs: {},
+      limits: chooseLimits(limits ?? {}, config.limitMaxima),
+      network: policy ?? "open",
+    },
+    params,
+    steps: {},
+    redaction: new RunRedaction(),
+    queueMs: 0,
+    resolveSecrets: async (references) => pick(secrets, references),
+    emit: async (event) => printer.show(event),
+    onSystemFault: () => {},
+  });
+  await sandbox.close();
+  printer.end();
+
+  if (values.json) data(`${JSON.stringify(result, undefined, 2)}\n`);
+  else if (result.error === undefined) data(`${JSON.stringify(result.output ?? null, undefined, 2)}\n`);
+  if (result.error === undefined) return exitCodes.success;
+  if (!values.json) printer.show({ kind: "error", error: result.error });
+  if (!values.json && result.error.stack !== undefined) note(result.error.stack);
+  return exitCodeOf(result.error.fault);
+}
+
+function pick(secrets: readonly SecretValue[], references: readonly Reference[]): SecretValue[] {
+  const byName = new Map(secrets.map((secret) => [secret.name, secret]));
+  const first = new Map<string, Reference>();
+  for (const reference of references) if (!first.has(reference.name)) first.set(reference.name, reference);
+  return [...first.values()].map(({ name, line, column }) => {
+    const secret = byName.get(name) ?? byName.get(name.replace(/^chains_/, ""));
+      if (secret !== undefined) return new SecretValue(name, secret.expose());
+      const closest = closestName(name, [...byName.keys()]);
+      const position = line === undefined ? undefined : { line, column: column ?? 0 };
+      throw new StepvaultError(
+        "ERR_SECRET_UNKNOWN",
+        `Cannot use secret "${name}": the secrets file has none of that name${closest === undefined ? "" : `; did you mean "${closest}"?`}`,
+        { position },
+      );
+    },
+  );
+}
+
+function languageOf(file: string): Language {
+  if (file.endsWith(".py")) return "python";
+  if (/\.m?js$/.test(file)) return "javascript";
+  throw new StepvaultError("ERR_LANGUAGE_UNKNOWN", "Cannot run the file: its name ends neither in .js nor in .py");
+}
+
+function parseParam(text: string): [string, Json] {
+  const at = text.indexOf("=");
+  const value = text.slice(at + 1);
+  const name = at < 0 ? text : text.slice(0, at);
+  try {
+    return [name, at < 0 ? true : (JSON.parse(value) as Json)];
+  } catch {
+    return [name, value];
+  }
+}
+
+function parseLimit(text: string): [string, number] {
+  const [name = "", value = ""] = text.split("=", 2);
+  return [name, Number(value)];
+}

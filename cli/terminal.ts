@@ -1,0 +1,117 @@
+/**
+ * What commands print: data on stdout, everything else on stderr, colours only on a terminal, errors as
+ * `error[CODE]: …` with a `hint:` line.
+ */
+import { styleText } from "node:util";
+import { errorCodes, type Fault, toStepvaultError } from "../protocol/error.ts";
+import type { RunEvent, RunEventBody } from "../protocol/job.ts";
+
+/** Exit codes of every command, by whose fault the end was; docs/cli.md lists them. */
+export const exitCodes = { success: 0, user: 1, usage: 2, limit: 3, system: 4 } as const;
+
+export function exitCodeOf(fault: Fault): number {
+  return exitCodes[fault];
+}
+
+type Style = Parameters<typeof styleText>[0];
+
+export function paint(style: Style, text: string, stream: NodeJS.WriteStream = process.stderr): string {
+  return styleText(style, text, { stream });
+}
+
+/** A line for people, on stderr. */
+export function note(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** Data, on stdout. */
+export function data(text: string): void {
+  process.stdout.write(text);
+}
+
+/** Prints an error and gives the exit code that goes with it. */
+export function reportError(error: unknown): number {
+  const known = toStepvaultError(error);
+  note(`${paint("red", `error[${known.code}]`)}: ${known.message}`);
+  note(`${paint("cyan", "hint")}: ${errorCodes[known.code].mend}`);
+  return exitCodeOf(known.fault);
+}
+
+const levelStyles: Record<string, Style> = {
+  debug: "gray",
+  info: "green",
+  warn: "yellow",
+  error: "red",
+  stdout: "green",
+  stderr: "yellow",
+};
+
+type ShownEvent = RunEventBody & Partial<Pick<RunEvent, "time">>;
+
+/** Events as a person reads them: time, level, text. Printed text is put back together into whole lines. */
+export class EventPrinter {
+  #print: (line: string) => void;
+  #stream: NodeJS.WriteStream;
+  #partial = { stdout: "", stderr: "" };
+
+  constructor(print: (line: string) => void = note, stream: NodeJS.WriteStream = process.stderr) {
+    this.#print = print;
+    this.#stream = stream;
+  }
+
+  show(event: ShownEvent): void {
+    const time = event.time ?? new Date().toISOString();
+    switch (event.kind) {
+      case "stdout":
+      case "stderr": {
+        const lines = (this.#partial[event.kind] + event.text).split("\n");
+        this.#partial[event.kind] = lines.pop() ?? "";
+        return this.#lines(time, event.kind, lines);
+      }
+      case "log":
+        return this.#lines(time, event.level, event.message.split("\n"));
+      case "request": {
+        const { method, host, path, status, bytes, ms } = event;
+        return this.#lines(time, "request", [
+          `${method} ${host}${path} ${status ?? "failed"}, ${bytes} bytes, ${ms} ms`,
+        ]);
+      }
+      case "error": {
+        const { code, message, line, column } = event.error;
+        const place = line === undefined ? "" : ` (line ${line}, column ${column})`;
+        return this.#lines(time, "error", [`${code}: ${message}${place}`]);
+      }
+      case "finished":
+        return this.end();
+      default:
+        return;
+    }
+  }
+
+  /** Shows a last line that has no line break. */
+  end(): void {
+    for (const channel of ["stdout", "stderr"] as const) {
+      if (this.#partial[channel] !== "") this.#lines(new Date().toISOString(), channel, [this.#partial[channel]]);
+      this.#partial[channel] = "";
+    }
+  }
+
+  #lines(time: string, level: string, lines: string[]): void {
+    const clock = paint("gray", time.slice(11, 23), this.#stream);
+    const label = paint(levelStyles[level] ?? "reset", level.padEnd(7), this.#stream);
+    for (const line of lines) this.#print(`${clock} ${label} ${line}`);
+  }
+}
+
+/** Rows as aligned columns, the first row as their heads. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}

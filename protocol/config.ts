@@ -1,0 +1,188 @@
+/**
+ * Every setting of a Stepvault process, read once from STEPVAULT_* variables and handed down frozen. A wrong start
+ * lists every wrong key with its rule, and never a value: an operator may have pasted a key into the wrong field.
+ * docs/configuration.md is generated from this schema. Imports nothing of ours beyond this folder.
+ */
+import { z } from "zod";
+import { StepvaultError } from "./error.ts";
+import { type LimitName, limitNames, limitTable, type Limits } from "./limits.ts";
+
+const hostPort = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
+
+const settingsSchema = z.object({
+  STEPVAULT_DATA_DIR: z
+    .string()
+    .min(1)
+    .default(".stepvault")
+    .describe("Folder of the embedded PostgreSQL, the master key file and caches"),
+  STEPVAULT_DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, "a postgres:// URL")
+    .optional()
+    .describe("External PostgreSQL; without it an embedded server is started in the data directory"),
+  STEPVAULT_DATABASE_CONNECTIONS_MAX: z.coerce
+    .number()
+    .int()
+    .min(2)
+    .max(200)
+    .default(10)
+    .describe("Connections of this process to PostgreSQL, besides the queue's"),
+  STEPVAULT_REDIS_URL: z
+    .string()
+    .regex(/^rediss?:\/\//, "a redis:// or rediss:// URL")
+    .optional()
+    .describe("Redis for the queue; without it the queue lives in PostgreSQL"),
+  STEPVAULT_MASTER_KEY: z
+    .string()
+    .regex(/^[A-Za-z0-9+/]{43}=$/, "32 bytes of base64")
+    .optional()
+    .describe(
+      "Master key of the vault, base64 of 32 bytes; without it a key file with mode 0600 is kept in the data directory",
+    ),
+  STEPVAULT_REGION: z
+    .enum(["us", "eu", "au"])
+    .default("us")
+    .describe("Region of this deployment; the queue is named stepvault-<region>"),
+  STEPVAULT_LOG_LEVEL: z
+    .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
+    .default("info")
+    .describe("Level of the service's own log on stderr"),
+  STEPVAULT_WORKER_CONCURRENCY: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(256)
+    .default(4)
+    .describe("Runs at once in one worker process"),
+  STEPVAULT_HOSTS_IDLE_MAX: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(64)
+    .default(2)
+    .describe("Sandbox hosts per language kept started and unused, ready for a run"),
+  STEPVAULT_EGRESS_OPEN: z
+    .string()
+    .default("")
+    .refine((list) => splitList(list).every((pair) => hostPort.test(pair)), "host:port pairs, separated by commas")
+    .describe("Private host:port pairs that steps may reach, comma separated; every other private address is refused"),
+});
+
+const maximumKeys = Object.fromEntries(limitNames.map((name) => [name, maximumKey(name)])) as Record<LimitName, string>;
+
+const maximaSchema = z.object(
+  Object.fromEntries(
+    limitNames.map((name) => {
+      const { min, max, meaning } = limitTable[name];
+      const description = `Highest ${name} that a step may set: ${meaning}`;
+      return [maximumKeys[name], z.coerce.number().int().min(min).default(max).describe(description)];
+    }),
+  ),
+);
+
+const settingShapes: Readonly<Record<string, z.ZodType>> = { ...settingsSchema.shape, ...maximaSchema.shape };
+
+export interface Config {
+  readonly dataDir: string;
+  readonly databaseUrl: string | undefined;
+  readonly databaseConnectionsMax: number;
+  readonly redisUrl: string | undefined;
+  readonly masterKey: string | undefined;
+  readonly region: "us" | "eu" | "au";
+  readonly logLevel: string;
+  readonly workerConcurrency: number;
+  readonly hostsIdleMax: number;
+  readonly egressOpen: readonly string[];
+  readonly limitMaxima: Limits;
+}
+
+/** Reads the settings from an environment. Throws ERR_CONFIG_INVALID listing every wrong or unknown key at once. */
+export function parseConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.entries(environment).filter(
+    ([key, value]) => key.startsWith("STEPVAULT_") && value !== undefined,
+  );
+  const problems = given.filter(([key]) => !(key in settingShapes)).map(([key]) => `${key}: no such setting`);
+  const parsed = settingsSchema.safeParse(Object.fromEntries(given));
+  const parsedMaxima = maximaSchema.safeParse(Object.fromEntries(given));
+  const issues = [...(parsed.error?.issues ?? []), ...(parsedMaxima.error?.issues ?? [])];
+  problems.push(...issues.map((issue) => `${String(issue.path[0])}: must be ${ruleOf(issue)}`));
+  if (problems.length > 0 || !parsed.success || !parsedMaxima.success) {
+    throw new StepvaultError(
+      "ERR_CONFIG_INVALID",
+      `Cannot start: ${problems.length} wrong setting(s): ${problems.join("; ")}`,
+    );
+  }
+  const settings = parsed.data;
+  const maxima: Record<string, number> = parsedMaxima.data;
+  return Object.freeze({
+    dataDir: settings.STEPVAULT_DATA_DIR,
+    databaseUrl: settings.STEPVAULT_DATABASE_URL,
+    databaseConnectionsMax: settings.STEPVAULT_DATABASE_CONNECTIONS_MAX,
+    redisUrl: settings.STEPVAULT_REDIS_URL,
+    masterKey: settings.STEPVAULT_MASTER_KEY,
+    region: settings.STEPVAULT_REGION,
+    logLevel: settings.STEPVAULT_LOG_LEVEL,
+    workerConcurrency: settings.STEPVAULT_WORKER_CONCURRENCY,
+    hostsIdleMax: settings.STEPVAULT_HOSTS_IDLE_MAX,
+    egressOpen: splitList(settings.STEPVAULT_EGRESS_OPEN),
+    limitMaxima: Object.fromEntries(limitNames.map((name) => [name, maxima[maximumKeys[name]]])) as Limits,
+  });
+}
+
+interface JsonSchemaOfSetting {
+  enum?: string[];
+  minimum?: number;
+  maximum?: number;
+  default?: string | number;
+}
+
+/** One row per setting, for docs/configuration.md. */
+export function configRows(): { key: string; rule: string; defaultValue: string; description: string }[] {
+  return Object.entries(settingShapes).map(([key, schema]) => {
+    const json = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as JsonSchemaOfSetting;
+    return {
+      key,
+      rule: describeRule(json),
+      defaultValue: json.default === undefined || json.default === "" ? "none" : String(json.default),
+      description: schema.description ?? "",
+    };
+  });
+}
+
+function describeRule({ enum: values, minimum, maximum }: JsonSchemaOfSetting): string {
+  if (values !== undefined) return values.join(", ");
+  if (minimum === undefined) return "text";
+  const bounded = maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER;
+  return bounded ? `whole number, ${minimum} to ${maximum}` : `whole number, ${minimum} or more`;
+}
+
+function ruleOf(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "too_small":
+      return `at least ${String(issue.minimum)}`;
+    case "too_big":
+      return `at most ${String(issue.maximum)}`;
+    case "invalid_value":
+      return `one of ${issue.values.map(String).join(", ")}`;
+    case "invalid_format":
+    case "custom":
+      return issue.message;
+    default:
+      return "a whole number";
+  }
+}
+
+/** wallTimeMsMax → STEPVAULT_MAX_WALL_TIME_MS */
+function maximumKey(name: LimitName): string {
+  return `STEPVAULT_MAX_${name
+    .replace(/Max$/, "")
+    .replaceAll(/[A-Z]/g, (letter) => `_${letter}`)
+    .toUpperCase()}`;
+}
+
+function splitList(list: string): string[] {
+  return list
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part.length > 0);
+}

@@ -1,0 +1,285 @@
+/**
+ * The one shape of every error that leaves a part of Stepvault: a stable code, whose fault it is, and a message that
+ * names the action, the object and the figures, never a value or source text. Codes live in one table, so that
+ * docs/errors.md, HTTP statuses and tests all read the same list. Imports nothing of ours.
+ */
+
+/** `user`: the step or its caller can mend it. `limit`: a named limit was reached. `system`: ours, worth an alert. */
+export type Fault = "user" | "limit" | "system";
+
+export interface ErrorCodeEntry {
+  readonly fault: Fault;
+  /** What happened, one sentence, for docs/errors.md. */
+  readonly meaning: string;
+  /** What to do about it, one sentence, for docs/errors.md. */
+  readonly mend: string;
+}
+
+export const errorCodes = {
+  ERR_JOB_INVALID: {
+    fault: "user",
+    meaning: "The job payload does not match the schema",
+    mend: "Compare the payload with the job contract; the message lists each wrong path and its rule",
+  },
+  ERR_LANGUAGE_UNKNOWN: {
+    fault: "user",
+    meaning: "The step names a language that does not exist here",
+    mend: "Use `javascript` or `python`",
+  },
+  ERR_PROJECT_UNKNOWN: {
+    fault: "user",
+    meaning: "No project with this id exists",
+    mend: "Use the id of an existing project; names are not accepted",
+  },
+  ERR_STEP_UNKNOWN: {
+    fault: "user",
+    meaning: "No step with this id and version exists in the project",
+    mend: "Push the step first, or send its code in the job",
+  },
+  ERR_STEP_SYNTAX: {
+    fault: "user",
+    meaning: "The step's code does not parse",
+    mend: "Mend the code at the line and column that the error gives",
+  },
+  ERR_STEP_THREW: {
+    fault: "user",
+    meaning: "The step's code raised an error that it did not handle",
+    mend: "Read the message, the line and the stack; handle the error or mend its cause",
+  },
+  ERR_STEP_EXITED: {
+    fault: "user",
+    meaning: "The step ended its own interpreter (sys.exit, os._exit, abort or a fatal interpreter error)",
+    mend: "Use `return` to end a step",
+  },
+  ERR_STEP_STALLED: {
+    fault: "user",
+    meaning: "The step waits for a promise that nothing can settle any more",
+    mend: "Await something that finishes: a timer, a fetch, or a promise that your code resolves",
+  },
+  ERR_REFERENCE_POSITION: {
+    fault: "user",
+    meaning: "A secret reference stands where no value can be (an identifier, an import specifier, a tagged template)",
+    mend: "Move the reference into a string literal or use it as an expression",
+  },
+  ERR_REFERENCE_COUNT: {
+    fault: "limit",
+    meaning: "The step holds more secret references than one step may",
+    mend: "Bind the secret to a variable once and use the variable",
+  },
+  ERR_INPUTS_TEMPLATE: {
+    fault: "user",
+    meaning: "A template in the step's inputs uses a tag other than a secret reference, or does not parse",
+    mend: "Between << and >> only secrets.NAME is allowed; sections, partials and lambdas are not",
+  },
+  ERR_SECRET_UNKNOWN: {
+    fault: "user",
+    meaning: "A referenced secret does not exist in the project or is not granted to it",
+    mend: "Create the secret in this project or mend the name; the message gives the closest existing name",
+  },
+  ERR_SECRET_DISABLED: {
+    fault: "user",
+    meaning: "A referenced secret exists but is switched off",
+    mend: "Enable the secret, or refer to another one",
+  },
+  ERR_SECRET_NAME_INVALID: {
+    fault: "user",
+    meaning: "A secret's name does not follow the rule for names",
+    mend: "Use a letter or underscore, then letters, digits and underscores, at most 128 in all",
+  },
+  ERR_SECRET_VALUE_INVALID: {
+    fault: "user",
+    meaning: "A secret's value is empty, too large or not valid UTF-8 text",
+    mend: "Store 1 to 65,536 bytes of UTF-8",
+  },
+  ERR_SECRET_TAMPERED: {
+    fault: "system",
+    meaning:
+      "A stored secret does not decrypt: its ciphertext, its row or the master key is not the one it was sealed with",
+    mend: "Check the master key; if it is right, restore the row from a backup and look for who changed it",
+  },
+  ERR_MASTER_KEY_INVALID: {
+    fault: "system",
+    meaning: "The master key is missing, malformed, readable by others, or not the one the database was sealed with",
+    mend: "Give STEPVAULT_MASTER_KEY as 32 bytes of base64, or restore master.key in the data directory with mode 0600",
+  },
+  ERR_OUTPUT_NOT_JSON: {
+    fault: "user",
+    meaning: "The step returned something that JSON cannot hold",
+    mend: "Return null, booleans, finite numbers, strings, arrays and plain objects; the message gives the path",
+  },
+  ERR_LIMIT_WALL_TIME: {
+    fault: "limit",
+    meaning: "The run took longer than its wall-clock limit",
+    mend: "Make the step faster, split it, or raise limits.wallTimeMsMax",
+  },
+  ERR_LIMIT_CPU_TIME: {
+    fault: "limit",
+    meaning: "The run used more processor time than its limit",
+    mend: "Make the step cheaper, split it, or raise limits.cpuTimeMsMax",
+  },
+  ERR_LIMIT_MEMORY: {
+    fault: "limit",
+    meaning: "The run used more memory than its limit",
+    mend: "Hold less at once, or raise limits.memoryBytesMax",
+  },
+  ERR_LIMIT_STDOUT: {
+    fault: "limit",
+    meaning: "The run printed more bytes or lines than its limit",
+    mend: "Print less, or raise limits.stdoutBytesMax or limits.stdoutLinesMax",
+  },
+  ERR_LIMIT_LOG: {
+    fault: "limit",
+    meaning: "The run wrote more log entries or log bytes than its limit",
+    mend: "Log less, or raise limits.logEntriesMax or limits.logBytesMax",
+  },
+  ERR_LIMIT_OUTPUT: {
+    fault: "limit",
+    meaning: "The step's output is larger or deeper than its limit",
+    mend: "Return less, or raise limits.outputBytesMax or limits.outputDepthMax",
+  },
+  ERR_LIMIT_BRIDGE_CALLS: {
+    fault: "limit",
+    meaning: "The run made more calls to the host than its limit",
+    mend: "Call less often (batch timers and requests), or raise limits.bridgeCallsMax",
+  },
+  ERR_LIMIT_TIMERS: {
+    fault: "limit",
+    meaning: "The run had more timers pending at once than its limit",
+    mend: "Keep fewer timers pending, or raise limits.timersMax",
+  },
+  ERR_LIMIT_REQUESTS: {
+    fault: "limit",
+    meaning: "The run made more network requests than its limit",
+    mend: "Make fewer requests, or raise limits.requestsMax",
+  },
+  ERR_LIMIT_REQUEST_BYTES: {
+    fault: "limit",
+    meaning: "A request body is larger than its limit",
+    mend: "Send less in one request, or raise limits.requestBytesMax",
+  },
+  ERR_LIMIT_RESPONSE_BYTES: {
+    fault: "limit",
+    meaning: "A response body is larger than its limit",
+    mend: "Ask for less in one response, or raise limits.responseBytesMax",
+  },
+  ERR_LIMIT_PAYLOAD: {
+    fault: "limit",
+    meaning: "The code, params, inputs or earlier outputs of the job are larger than their limit",
+    mend: "Send less data with the job; pass large data by reference",
+  },
+  ERR_LIMIT_TOO_HIGH: {
+    fault: "user",
+    meaning: "The step asks for a limit above the maximum that the operator allows",
+    mend: "Lower the limit in the step, or have the operator raise its maximum",
+  },
+  ERR_EGRESS_REFUSED: {
+    fault: "user",
+    meaning: "A network request was refused by the step's policy or because its address is private",
+    mend: "Add the host to the step's network policy; the operator can open a private host:port pair",
+  },
+  ERR_EGRESS_FAILED: {
+    fault: "user",
+    meaning: "A network request could not be completed (name, connection, TLS, timeout or protocol)",
+    mend: "Check the URL and whether the server answers; the message gives the kind of failure",
+  },
+  ERR_RUN_CANCELLED: {
+    fault: "user",
+    meaning: "The run was cancelled before it ended",
+    mend: "Submit it again if it is still wanted",
+  },
+  ERR_SANDBOX_CRASHED: {
+    fault: "system",
+    meaning: "The sandbox host process ended in the middle of the run",
+    mend: "Look at the step for a memory or interpreter fault; if it is innocent, report it with the run id",
+  },
+  ERR_SANDBOX_START: {
+    fault: "system",
+    meaning: "The sandbox host process could not start",
+    mend: "Run `stepvault doctor`; check Node's version and that isolated-vm and pyodide are installed",
+  },
+  ERR_BRIDGE_PROTOCOL: {
+    fault: "system",
+    meaning: "The sandbox host sent a message that is not of the bridge's schema",
+    mend: "Treat the step as hostile; report it with the run id",
+  },
+  ERR_REDACTION_FAILED: {
+    fault: "system",
+    meaning: "A chunk of output could not be redacted, so it was withheld and the run failed",
+    mend: "Report it with the run id; nothing unredacted was stored",
+  },
+  ERR_WORKER_LOST: {
+    fault: "system",
+    meaning: "The worker that held the run died, and the step may have had effects",
+    mend: "Check what the step did, then submit it again",
+  },
+  ERR_CONFIG_INVALID: {
+    fault: "system",
+    meaning: "One or more STEPVAULT_* settings are wrong",
+    mend: "The message lists every wrong key with its rule; see docs/configuration.md",
+  },
+  ERR_DATABASE: {
+    fault: "system",
+    meaning: "PostgreSQL could not be started or reached, or refused a statement",
+    mend: "Check STEPVAULT_DATABASE_URL, or the embedded server's log in the data directory",
+  },
+  ERR_REDIS_EVICTION: {
+    fault: "system",
+    meaning: "Redis may evict keys, so it could lose jobs",
+    mend: "Set maxmemory-policy to noeviction in Redis",
+  },
+  ERR_REDIS: {
+    fault: "system",
+    meaning: "Redis could not be reached or is too old",
+    mend: "Check STEPVAULT_REDIS_URL and that Redis is version 6.2 or newer",
+  },
+  ERR_INTERNAL: {
+    fault: "system",
+    meaning: "Something failed that should not have; its details are in the service's log",
+    mend: "Report it with the run id",
+  },
+} as const satisfies Record<`ERR_${string}`, ErrorCodeEntry>;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** Where in the step's code an error lies: line from 1, column from 1, in UTF-16 units of the line. */
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface StepvaultErrorOptions {
+  readonly position?: Position | undefined;
+  /** The guest's stack, user frames only; a run redacts it before it is stored. */
+  readonly guestStack?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** An error with a stable `code` and `fault`. `message` is "Cannot <action> <object>: <figures>", never a value. */
+export class StepvaultError extends Error {
+  readonly code: ErrorCode;
+  readonly fault: Fault;
+  readonly position: Position | undefined;
+  readonly guestStack: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: StepvaultErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "StepvaultError";
+    this.code = code;
+    this.fault = errorCodes[code].fault;
+    this.position = options.position;
+    this.guestStack = options.guestStack;
+  }
+}
+
+/** Any thrown thing as a StepvaultError: itself, or ERR_INTERNAL with the original as `cause` and nothing of its text. */
+export function toStepvaultError(error: unknown): StepvaultError {
+  if (error instanceof StepvaultError) return error;
+  return new StepvaultError("ERR_INTERNAL", "Cannot finish: an unexpected error; see the service's log", {
+    cause: error,
+  });
+}
+
+/** Ends a switch over a closed set; reaching it is a bug of ours. */
+export function unreachable(value: never): never {
+  throw new StepvaultError("ERR_INTERNAL", `Cannot continue: a case of type ${typeof value} is not handled`);
+}

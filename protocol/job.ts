@@ -1,0 +1,214 @@
+/**
+ * The contract of a run as others see it: the job that asks for it, the events it writes and the result it ends with.
+ * The job is also the BullMQ payload that an orchestrator may add by itself, so it is parsed again wherever it is read.
+ * It holds names of secrets, never values. Imports nothing of ours beyond this folder.
+ */
+import { z } from "zod";
+import { type ErrorCode, StepvaultError } from "./error.ts";
+import { idSchema } from "./ids.ts";
+import { payloadLimits, stepLimitsSchema } from "./limits.ts";
+
+export const languages = ["javascript", "python"] as const;
+export type Language = (typeof languages)[number];
+
+/** A JSON value, as `JSON.parse` gives it. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** `none`, `open` (any public address), or a list of `host`, `*.host`, `host:port` or `scheme://host[:port]`. */
+export const networkPolicySchema = z.union([z.enum(["none", "open"]), z.array(z.string().min(1).max(300)).max(100)]);
+export type NetworkPolicy = z.infer<typeof networkPolicySchema>;
+
+const adHocStepSchema = z.strictObject({
+  language: z.enum(languages),
+  code: z.string(),
+  inputs: z.record(z.string(), z.json()).optional(),
+  limits: stepLimitsSchema.optional(),
+  network: networkPolicySchema.optional(),
+});
+
+const savedStepSchema = z.strictObject({ id: idSchema, version: z.int().positive().optional() });
+
+export type AdHocStep = z.infer<typeof adHocStepSchema>;
+
+export const jobSchema = z.strictObject({
+  projectId: idSchema,
+  step: z.union([savedStepSchema, adHocStepSchema]),
+  params: z.json().optional(),
+  steps: z.record(z.string(), z.json()).optional(),
+  runId: idSchema.optional(),
+  labels: z.record(z.string().max(100), z.string().max(1_000)).optional(),
+  traceparent: z.string().max(200).optional(),
+});
+export type Job = z.infer<typeof jobSchema>;
+/** A job as a caller writes it. */
+export type JobInput = z.input<typeof jobSchema>;
+
+/** The queue's job name for a run. */
+export const runJobName = "step";
+
+export const runStatuses = [
+  "succeeded",
+  "failed",
+  "timed_out",
+  "out_of_memory",
+  "limit_exceeded",
+  "cancelled",
+  "crashed",
+  "rejected",
+] as const;
+export type FinalStatus = (typeof runStatuses)[number];
+export type RunStatus = "queued" | "running" | FinalStatus;
+
+export interface RunError {
+  code: ErrorCode;
+  fault: "user" | "limit" | "system";
+  message: string;
+  line?: number;
+  column?: number;
+  stack?: string;
+}
+
+export interface Usage {
+  queueMs: number;
+  wallMs: number;
+  cpuMs: number;
+  memoryPeakBytes: number;
+  stdoutBytes: number;
+  logEntries: number;
+  requests: number;
+}
+
+export interface RedactionCount {
+  secret: string;
+  count: number;
+  forms: Record<string, number>;
+}
+
+export interface RunResult {
+  runId: string;
+  status: FinalStatus;
+  output?: Json;
+  error?: RunError;
+  usage: Usage;
+  redactions: RedactionCount[];
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** What happened in a run, before it has its number. All text has been redacted. */
+export type RunEventBody =
+  | { kind: "started" }
+  | { kind: "stdout" | "stderr"; text: string }
+  | { kind: "log"; level: LogLevel; message: string; fields?: Json }
+  | { kind: "request"; method: string; host: string; path: string; status: number | null; bytes: number; ms: number }
+  | { kind: "output"; output: Json }
+  | { kind: "error"; error: RunError }
+  | { kind: "finished"; status: FinalStatus };
+
+export type RunEvent = { runId: string; seq: number; time: string } & RunEventBody;
+
+/** The final status that an error gives a run. */
+export function statusOfError(code: ErrorCode): FinalStatus {
+  switch (code) {
+    case "ERR_LIMIT_WALL_TIME":
+    case "ERR_LIMIT_CPU_TIME":
+      return "timed_out";
+    case "ERR_LIMIT_MEMORY":
+      return "out_of_memory";
+    case "ERR_RUN_CANCELLED":
+      return "cancelled";
+    case "ERR_SANDBOX_CRASHED":
+    case "ERR_WORKER_LOST":
+    case "ERR_BRIDGE_PROTOCOL":
+      return "crashed";
+    case "ERR_STEP_SYNTAX":
+    case "ERR_STEP_THREW":
+    case "ERR_STEP_EXITED":
+    case "ERR_STEP_STALLED":
+    case "ERR_OUTPUT_NOT_JSON":
+    case "ERR_EGRESS_REFUSED":
+    case "ERR_EGRESS_FAILED":
+    case "ERR_REDACTION_FAILED":
+    case "ERR_INTERNAL":
+      return "failed";
+    default:
+      return rejectingCodes.has(code) ? "rejected" : "limit_exceeded";
+  }
+}
+
+/** Codes that a run ends with before any of its code has run. */
+const rejectingCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "ERR_JOB_INVALID",
+  "ERR_LANGUAGE_UNKNOWN",
+  "ERR_PROJECT_UNKNOWN",
+  "ERR_STEP_UNKNOWN",
+  "ERR_REFERENCE_POSITION",
+  "ERR_REFERENCE_COUNT",
+  "ERR_INPUTS_TEMPLATE",
+  "ERR_SECRET_UNKNOWN",
+  "ERR_SECRET_DISABLED",
+  "ERR_SECRET_TAMPERED",
+  "ERR_LIMIT_PAYLOAD",
+  "ERR_LIMIT_TOO_HIGH",
+  "ERR_SANDBOX_START",
+  "ERR_DATABASE",
+]);
+
+/**
+ * A payload from the queue as a Job. Throws ERR_LANGUAGE_UNKNOWN, ERR_LIMIT_PAYLOAD or ERR_JOB_INVALID; the message
+ * lists paths and rules and shows nothing of the payload's values.
+ */
+export function parseJob(payload: unknown): Job {
+  const parsed = jobSchema.safeParse(payload);
+  if (!parsed.success) {
+    if (hasUnknownLanguage(payload)) {
+      throw new StepvaultError(
+        "ERR_LANGUAGE_UNKNOWN",
+        `Cannot run the step: its language is not one of ${languages.join(", ")}`,
+      );
+    }
+    throw new StepvaultError("ERR_JOB_INVALID", `Cannot read the job: ${describeIssues(parsed.error)}`);
+  }
+  const job = parsed.data;
+  if ("code" in job.step) {
+    checkSize("step.code", Buffer.byteLength(job.step.code), payloadLimits.codeBytesMax);
+    checkSize("step.inputs", jsonBytes(job.step.inputs), payloadLimits.inputsBytesMax);
+  }
+  checkSize("params", jsonBytes(job.params), payloadLimits.paramsBytesMax);
+  checkSize("steps", jsonBytes(job.steps), payloadLimits.stepsBytesMax);
+  return job;
+}
+
+function hasUnknownLanguage(payload: unknown): boolean {
+  const step = (payload as { step?: { language?: unknown } } | null)?.step;
+  const language = step?.language;
+  return typeof language === "string" && !(languages as readonly string[]).includes(language);
+}
+
+/** Paths and rules of what is wrong. Zod's own messages name expected types and keys; unknown keys are only counted. */
+function describeIssues(error: z.ZodError): string {
+  const lines = error.issues.slice(0, 10).map((issue) => {
+    const path = issue.path.length === 0 ? "the payload" : issue.path.map((part) => safeKey(String(part))).join(".");
+    if (issue.code === "unrecognized_keys") return `${path} has ${issue.keys.length} unknown key(s)`;
+    if (issue.code === "invalid_union") return `${path} matches none of its shapes`;
+    return `${path}: ${issue.code.replaceAll("_", " ")}`;
+  });
+  return lines.join("; ");
+}
+
+/** A path part may itself be a pasted secret: only plain identifiers of the schema's kind are shown. */
+function safeKey(part: string): string {
+  return /^[A-Za-z][A-Za-z0-9]{0,19}$/.test(part) ? part : "?";
+}
+
+function jsonBytes(value: unknown): number {
+  return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value));
+}
+
+function checkSize(what: string, bytes: number, bytesMax: number): void {
+  if (bytes <= bytesMax) return;
+  throw new StepvaultError(
+    "ERR_LIMIT_PAYLOAD",
+    `Cannot run the step: ${what} has ${bytes} bytes, at most ${bytesMax} are allowed`,
+  );
+}

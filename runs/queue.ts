@@ -1,0 +1,203 @@
+/**
+ * The queue: BullMQ over PostgreSQL when no Redis is configured, over Redis otherwise. The one place that knows which;
+ * everything else sees a queue, its workers and its events. Jobs carry the payload of protocol/job.ts and their return
+ * value is a redacted RunResult, since BullMQ keeps both in clear text.
+ */
+import {
+  createPostgresBackend,
+  type Job as BullJob,
+  type PgPool,
+  Queue,
+  QueueEvents,
+  runMigrations,
+  withBackend,
+  Worker,
+} from "bullmq";
+import type { Redis as RedisClient } from "ioredis";
+import { Redis } from "ioredis";
+import type { Database } from "../database/connection.ts";
+import type { Config } from "../protocol/config.ts";
+import { StepvaultError } from "../protocol/error.ts";
+import { type JobInput, runJobName, type RunResult } from "../protocol/job.ts";
+
+const schema = "bullmq";
+/** Finished jobs that the queue keeps, for those who wait for a result there; the run itself is in the database. */
+const finishedJobsKept = { age: 3_600, count: 10_000 };
+/** A worker that does not renew its lock for this long is taken for dead. */
+const lockDurationMs = 30_000;
+
+export type RunProcessor = (job: RunJob) => Promise<RunResult>;
+
+/** What a processor sees of a job. */
+export interface RunJob {
+  readonly id: string;
+  readonly name: string;
+  readonly data: unknown;
+  /** When the job was added, ms since 1970. */
+  readonly addedAt: number;
+}
+
+export interface RunQueue {
+  readonly name: string;
+  readonly backend: "postgres" | "redis";
+  /** Adds a run under its id; a second add with the same id changes nothing. */
+  add(runId: string, job: JobInput): Promise<void>;
+  /** The result of a run's job, once it has one. Rejects when the queue itself fails or time is up. */
+  waitForResult(runId: string, timeoutMs: number): Promise<RunResult>;
+  process(processor: RunProcessor, options: { concurrency: number; onError: (error: Error) => void }): RunWorker;
+  close(): Promise<void>;
+}
+
+export interface RunWorker {
+  ready(): Promise<void>;
+  /** Takes no more jobs and waits for those that run. */
+  close(): Promise<void>;
+}
+
+/** Opens the queue of this deployment's region. Throws ERR_REDIS, ERR_REDIS_EVICTION or ERR_DATABASE. */
+export async function openQueue(config: Pick<Config, "region" | "redisUrl">, database: Database): Promise<RunQueue> {
+  const name = `stepvault-${config.region}`;
+  const link = config.redisUrl === undefined ? await linkToPostgres(database) : await linkToRedis(config.redisUrl);
+  return new BullRunQueue(name, link);
+}
+
+interface Link {
+  readonly backend: "postgres" | "redis";
+  queue(name: string): Queue;
+  events(name: string): QueueEvents;
+  worker(name: string, processor: (job: BullJob) => Promise<RunResult>, concurrency: number): Worker;
+  close(): Promise<void>;
+}
+
+async function linkToPostgres(database: Database): Promise<Link> {
+  const pool = database.createPool({ schema, connectionsMax: 20, applicationName: "stepvault-queue" });
+  const client = await pool.connect().catch((error: unknown) => {
+    throw new StepvaultError("ERR_DATABASE", "Cannot open the queue: PostgreSQL does not answer", { cause: error });
+  });
+  try {
+    await runMigrations(client, schema);
+  } finally {
+    client.release();
+  }
+  const postgres = withBackend(createPostgresBackend);
+  const connection = pool as unknown as PgPool;
+  return {
+    backend: "postgres",
+    queue: (name) => new postgres.Queue(name, { connection, defaultJobOptions }) as unknown as Queue,
+    events: (name) => new postgres.QueueEvents(name, { connection }) as unknown as QueueEvents,
+    worker: (name, processor, concurrency) =>
+      new postgres.Worker(name, processor, {
+        connection,
+        concurrency,
+        lockDuration: lockDurationMs,
+      }) as unknown as Worker,
+    close: async () => await pool.end(),
+  };
+}
+
+async function linkToRedis(redisUrl: string): Promise<Link> {
+  const clients: RedisClient[] = [];
+  const connect = (): RedisClient => {
+    // BullMQ wants a client that waits instead of failing, for its blocking reads.
+    const client = new Redis(redisUrl, { maxRetriesPerRequest: null, lazyConnect: true });
+    client.on("error", () => {}); // Each queue and worker reports its own; without a listener the process would end.
+    clients.push(client);
+    return client;
+  };
+  await checkRedis(redisUrl);
+  return {
+    backend: "redis",
+    queue: (name) => new Queue(name, { connection: connect(), defaultJobOptions }),
+    events: (name) => new QueueEvents(name, { connection: connect() }),
+    worker: (name, processor, concurrency) =>
+      new Worker(name, processor, { connection: connect(), concurrency, lockDuration: lockDurationMs }),
+    async close() {
+      for (const client of clients) client.disconnect();
+    },
+  };
+}
+
+/** Refuses a Redis that does not answer, or that may throw jobs away when its memory is full. */
+async function checkRedis(redisUrl: string): Promise<void> {
+  const client = new Redis(redisUrl, {
+    maxRetriesPerRequest: 0,
+    lazyConnect: true,
+    connectTimeout: 5_000,
+    retryStrategy: () => null,
+  });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    const policy = /^maxmemory_policy:(\S+)/m.exec(await client.info("memory"))?.[1];
+    if (policy !== undefined && policy !== "noeviction") {
+      throw new StepvaultError(
+        "ERR_REDIS_EVICTION",
+        `Cannot use this Redis: its maxmemory-policy is ${policy}, so it may delete jobs; it must be noeviction`,
+      );
+    }
+  } catch (error) {
+    if (error instanceof StepvaultError) throw error;
+    throw new StepvaultError("ERR_REDIS", "Cannot use the Redis of STEPVAULT_REDIS_URL: it does not answer", {
+      cause: error,
+    });
+  } finally {
+    client.disconnect();
+  }
+}
+
+const defaultJobOptions = { removeOnComplete: finishedJobsKept, removeOnFail: finishedJobsKept };
+
+class BullRunQueue implements RunQueue {
+  readonly name: string;
+  readonly backend: "postgres" | "redis";
+  #link: Link;
+  #queue: Queue;
+  #events: QueueEvents | undefined;
+  #workers: Worker[] = [];
+
+  constructor(name: string, link: Link) {
+    this.name = name;
+    this.backend = link.backend;
+    this.#link = link;
+    this.#queue = link.queue(name);
+    this.#queue.on("error", () => {}); // The call that failed rejects as well.
+  }
+
+  async add(runId: string, job: JobInput): Promise<void> {
+    await this.#queue.add(runJobName, { ...job, runId }, { jobId: runId });
+  }
+
+  async waitForResult(runId: string, timeoutMs: number): Promise<RunResult> {
+    if (this.#events === undefined) {
+      this.#events = this.#link.events(this.name);
+      this.#events.on("error", () => {});
+    }
+    await this.#events.waitUntilReady();
+    const job = await this.#queue.getJob(runId);
+    if (job === undefined)
+      throw new StepvaultError("ERR_INTERNAL", "Cannot wait for the run: its job is not in the queue");
+    return (await job.waitUntilFinished(this.#events, timeoutMs)) as RunResult;
+  }
+
+  process(
+    processor: RunProcessor,
+    { concurrency, onError }: { concurrency: number; onError: (error: Error) => void },
+  ): RunWorker {
+    const process = async (job: BullJob): Promise<RunResult> =>
+      await processor({ id: job.id ?? "", name: job.name, data: job.data as unknown, addedAt: job.timestamp });
+    const worker = this.#link.worker(this.name, process, concurrency);
+    worker.on("error", onError);
+    this.#workers.push(worker);
+    return {
+      ready: async () => void (await worker.waitUntilReady()),
+      close: async () => await worker.close(),
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map(async (worker) => await worker.close()));
+    await this.#events?.close();
+    await this.#queue.close();
+    await this.#link.close();
+  }
+}

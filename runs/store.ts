@@ -1,0 +1,145 @@
+/**
+ * Runs and their events in PostgreSQL. A run goes queued → running → one final state, and each step on that way is one
+ * statement that says which state it starts from, so that of two workers only one can make it. Takes only redacted data.
+ */
+import type { Database } from "../database/connection.ts";
+import { StepvaultError } from "../protocol/error.ts";
+import type { FinalStatus, Json, Language, RunEvent, RunEventBody, RunResult, RunStatus } from "../protocol/job.ts";
+import { runStatuses } from "../protocol/job.ts";
+import type { Redacted } from "../protocol/redacted.ts";
+
+export interface NewRun {
+  readonly id: string;
+  readonly projectId: string;
+  readonly language: Language | null;
+  readonly stepId: string | null;
+  readonly labels: Record<string, string>;
+}
+
+export interface Run {
+  readonly id: string;
+  readonly projectId: string;
+  readonly status: RunStatus;
+  readonly labels: Record<string, string>;
+  readonly createdAt: Date;
+  readonly result: RunResult | null;
+}
+
+export interface StoredEvent {
+  readonly seq: number;
+  readonly time: Date;
+  readonly body: Redacted<RunEventBody>;
+}
+
+interface RunRow {
+  id: string;
+  project_id: string;
+  status: RunStatus;
+  labels: Record<string, string> | null;
+  created_at: Date;
+  result: RunResult | null;
+}
+
+/** Whether a worker may run a run: yes; no, since it ended; or no, since another worker began it and did not end it. */
+export type Claim = { state: "claimed" } | { state: "ended"; result: RunResult } | { state: "lost"; nextSeq: number };
+
+const finalStatuses: ReadonlySet<string> = new Set(runStatuses);
+
+export class RunStore {
+  #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Records a run as queued. Does nothing when it exists. Throws ERR_PROJECT_UNKNOWN. */
+  async create(run: NewRun): Promise<void> {
+    const { rowCount } = await this.#database.query(
+      `insert into runs (id, project_id, status, language, step_id, labels)
+       select $1, p.id, 'queued', $3, $4, $5 from projects p where p.id = $2
+       on conflict (id) do nothing`,
+      [run.id, run.projectId, run.language, run.stepId, JSON.stringify(run.labels)],
+    );
+    if (rowCount === 0 && (await this.get(run.projectId, run.id)) === undefined) {
+      throw new StepvaultError(
+        "ERR_PROJECT_UNKNOWN",
+        `Cannot create the run: there is no project ${run.projectId}, or the run id is in use`,
+      );
+    }
+  }
+
+  /** Takes a run for a worker. */
+  async claim(runId: string, workerId: string): Promise<Claim> {
+    const { rowCount } = await this.#database.query(
+      "update runs set status = 'running', worker_id = $2, started_at = now() where id = $1 and status = 'queued'",
+      [runId, workerId],
+    );
+    if (rowCount === 1) return { state: "claimed" };
+    const { rows } = await this.#database.query<{ status: string; result: RunResult | null; next_seq: number }>(
+      "select status, result, (select coalesce(max(seq) + 1, 0) from run_events where run_id = $1)::int as next_seq from runs where id = $1",
+      [runId],
+    );
+    const row = rows[0];
+    if (row?.result !== null && row?.result !== undefined && finalStatuses.has(row.status))
+      return { state: "ended", result: row.result };
+    return { state: "lost", nextSeq: row?.next_seq ?? 0 };
+  }
+
+  /** Appends events in their order. A repeated call with the same numbers changes nothing. */
+  async appendEvents(runId: string, events: readonly StoredEvent[]): Promise<void> {
+    if (events.length === 0) return;
+    await this.#database.query(
+      `insert into run_events (run_id, seq, time, kind, body)
+       select $1, e.seq, e.time, e.kind, e.body
+       from unnest($2::int[], $3::timestamptz[], $4::text[], $5::json[]) as e (seq, time, kind, body)
+       on conflict (run_id, seq) do nothing`,
+      [
+        runId,
+        events.map(({ seq }) => seq),
+        events.map(({ time }) => time),
+        events.map(({ body }) => body.kind),
+        events.map(({ body }) => JSON.stringify(body)),
+      ],
+    );
+  }
+
+  /** Ends a run, once, with its last events in the same transaction. False when it had ended before. */
+  async finish(runId: string, result: Redacted<RunResult>, lastEvents: readonly StoredEvent[]): Promise<boolean> {
+    return await this.#database.transaction(async (client) => {
+      const { rowCount } = await client.query(
+        "update runs set status = $2, result = $3, ended_at = now() where id = $1 and status in ('queued', 'running')",
+        [runId, result.status satisfies FinalStatus, JSON.stringify(result)],
+      );
+      if (rowCount !== 1) return false;
+      for (const { seq, time, body } of lastEvents) {
+        await client.query(
+          "insert into run_events (run_id, seq, time, kind, body) values ($1, $2, $3, $4, $5) on conflict (run_id, seq) do nothing",
+          [runId, seq, time, body.kind, JSON.stringify(body)],
+        );
+      }
+      return true;
+    });
+  }
+
+  /** One run of a project; undefined when the project has no such run. */
+  async get(projectId: string, runId: string): Promise<Run | undefined> {
+    const { rows } = await this.#database.query<RunRow>(
+      "select id, project_id, status, labels, created_at, result from runs where id = $1 and project_id = $2",
+      [runId, projectId],
+    );
+    const row = rows[0];
+    if (row === undefined) return undefined;
+    const { id, status, result } = row;
+    return { id, projectId: row.project_id, status, labels: row.labels ?? {}, createdAt: row.created_at, result };
+  }
+
+  /** Events of a run from number `from` on, in order, at most `limit`. */
+  async listEvents(projectId: string, runId: string, { from = 0, limit = 1_000 } = {}): Promise<RunEvent[]> {
+    const { rows } = await this.#database.query<{ seq: number; time: Date; body: RunEventBody & Record<string, Json> }>(
+      `select e.seq, e.time, e.body from run_events e join runs r on r.id = e.run_id
+       where e.run_id = $1 and r.project_id = $2 and e.seq >= $3 order by e.seq limit $4`,
+      [runId, projectId, from, limit],
+    );
+    return rows.map(({ seq, time, body }) => ({ runId, seq, time: time.toISOString(), ...body }));
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * Every message between the worker and a sandbox host, one schema each. The worker treats what a host sends as hostile:
+ * a guest may have taken the host over, so each message is parsed, and what does not fit ends the run.
+ */
+import { z } from "zod";
+import { errorCodes } from "../../protocol/error.ts";
+import { languages } from "../../protocol/job.ts";
+import { limitNames, type LimitName } from "../../protocol/limits.ts";
+
+const position = { line: z.int().nonnegative(), column: z.int().nonnegative() };
+
+const referenceSchema = z.strictObject({ name: z.string().max(128), ...position });
+export type CodeReference = z.infer<typeof referenceSchema>;
+
+const errorSchema = z.strictObject({
+  code: z.enum(Object.keys(errorCodes) as [keyof typeof errorCodes]),
+  message: z.string(),
+  line: position.line.optional(),
+  column: position.column.optional(),
+  stack: z.string().optional(),
+});
+export type HostError = z.infer<typeof errorSchema>;
+
+const requestSchema = z.strictObject({
+  method: z.string().max(32),
+  url: z.string().max(65_536),
+  headers: z.array(z.tuple([z.string().max(1_000), z.string().max(65_536)])).max(200),
+  /** Base64; absent when there is no body. */
+  body: z.string().optional(),
+  redirect: z.enum(["follow", "error", "manual"]),
+});
+export type GuestRequest = z.infer<typeof requestSchema>;
+
+export interface GuestResponse {
+  url: string;
+  status: number;
+  statusText: string;
+  headers: [string, string][];
+  body: string;
+  redirected: boolean;
+}
+
+const urlKeys = [
+  "href",
+  "protocol",
+  "username",
+  "password",
+  "host",
+  "hostname",
+  "port",
+  "pathname",
+  "search",
+  "hash",
+] as const;
+
+/** What the guest sends to its host, each as one JSON text. The host passes most of it on to the worker as it is. */
+export const guestMessageSchema = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("print"), stream: z.enum(["stdout", "stderr"]), text: z.string() }),
+  z.strictObject({
+    type: z.literal("log"),
+    level: z.enum(["debug", "info", "warn", "error"]),
+    message: z.string(),
+    fields: z.record(z.string(), z.json()).optional(),
+  }),
+  z.strictObject({ type: z.literal("timer"), id: z.int(), ms: z.number() }),
+  z.strictObject({ type: z.literal("untimer"), id: z.int() }),
+  z.strictObject({ type: z.literal("request"), id: z.int(), request: requestSchema }),
+  z.strictObject({ type: z.literal("blockingRequest"), request: requestSchema }),
+  z.strictObject({ type: z.literal("abort"), id: z.int() }),
+  z.strictObject({ type: z.literal("sleep"), ms: z.number() }),
+  z.strictObject({ type: z.literal("barrier") }),
+  z.strictObject({ type: z.literal("random"), length: z.int().min(0).max(65_536) }),
+  z.strictObject({
+    type: z.literal("url"),
+    input: z.string(),
+    base: z.string().optional(),
+    set: z.strictObject({ key: z.enum(urlKeys), value: z.string() }).optional(),
+  }),
+  z.strictObject({ type: z.literal("done"), output: z.string() }),
+  z.strictObject({ type: z.literal("fail"), error: errorSchema }),
+]);
+export type GuestMessage = z.infer<typeof guestMessageSchema>;
+
+export const hostMessageSchema = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("ready") }),
+  z.strictObject({ type: z.literal("snapshot"), data: z.string() }),
+  z.strictObject({ type: z.literal("references"), references: z.array(referenceSchema).max(10_000) }),
+  z.strictObject({ type: z.literal("started") }),
+  z.strictObject({ type: z.literal("print"), stream: z.enum(["stdout", "stderr"]), text: z.string() }),
+  z.strictObject({
+    type: z.literal("log"),
+    level: z.enum(["debug", "info", "warn", "error"]),
+    message: z.string(),
+    fields: z.record(z.string(), z.json()).optional(),
+  }),
+  z.strictObject({ type: z.literal("request"), id: z.int(), request: requestSchema }),
+  z.strictObject({ type: z.literal("abort"), id: z.int() }),
+  z.strictObject({ type: z.literal("done"), output: z.string() }),
+  z.strictObject({ type: z.literal("failed"), error: errorSchema }),
+]);
+export type HostMessage = z.infer<typeof hostMessageSchema>;
+
+/** What the worker sends. The host trusts it, but parses it all the same: a wrong shape is a bug worth a clear end. */
+export const workerMessageSchema = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("boot"),
+    language: z.enum(languages),
+    /** A folder with the interpreter's memory snapshot; absent to make one and send it back. */
+    snapshotFile: z.string().optional(),
+    makeSnapshot: z.boolean().optional(),
+  }),
+  z.strictObject({ type: z.literal("prepare"), code: z.string() }),
+  z.strictObject({
+    type: z.literal("execute"),
+    values: z.array(z.tuple([z.string(), z.string()])),
+    /** JSON texts, handed to the guest unread. */
+    params: z.string(),
+    steps: z.string(),
+    inputs: z.string(),
+    limits: z.strictObject(
+      Object.fromEntries(limitNames.map((name) => [name, z.int()])) as Record<LimitName, z.ZodInt>,
+    ),
+  }),
+  z.strictObject({
+    type: z.literal("response"),
+    id: z.int(),
+    response: z
+      .strictObject({
+        url: z.string(),
+        status: z.int(),
+        statusText: z.string(),
+        headers: z.array(z.tuple([z.string(), z.string()])),
+        body: z.string(),
+        redirected: z.boolean(),
+      })
+      .optional(),
+    error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+  }),
+]);
+export type WorkerMessage = z.infer<typeof workerMessageSchema>;
+export type ExecuteMessage = Extract<WorkerMessage, { type: "execute" }>;
+export type ResponseMessage = Extract<WorkerMessage, { type: "response" }>;

@@ -1,0 +1,225 @@
+/**
+ * The only way out of a sandbox: sends a step's requests from the worker, over undici. Each hop, redirects included, is
+ * checked against the step's policy and its address is resolved once, checked and pinned. Holds no cookies and no
+ * connection beyond one request, so that nothing passes from one run to another.
+ */
+import { Agent, fetch as undiciFetch, Headers, type Response } from "undici";
+import { StepvaultError } from "../../protocol/error.ts";
+import type { NetworkPolicy } from "../../protocol/job.ts";
+import type { Limits } from "../../protocol/limits.ts";
+import type { GuestRequest, GuestResponse } from "../bridge/messages.ts";
+import { pinAddress } from "./address.ts";
+import { checkPolicy, portOf } from "./policy.ts";
+
+const redirectsMax = 10;
+const connectTimeMsMax = 10_000;
+const silentTimeMsMax = 60_000;
+
+/** Set by the broker or meaningless end to end: a step that sends one of them does not get it through. */
+const brokerHeaders = new Set([
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** Dropped when a redirect leaves the origin that they were meant for. */
+const originHeaders = ["authorization", "cookie", "proxy-authorization"];
+
+export interface EgressRecord {
+  method: string;
+  host: string;
+  path: string;
+  /** null when no answer came. */
+  status: number | null;
+  bytes: number;
+  ms: number;
+}
+
+export interface EgressBroker {
+  /** Sends one request. Throws ERR_EGRESS_REFUSED, ERR_EGRESS_FAILED or ERR_LIMIT_RESPONSE_BYTES. */
+  request(
+    request: GuestRequest,
+    options: { signal: AbortSignal; onRecord(record: EgressRecord): void },
+  ): Promise<GuestResponse>;
+  close(): void;
+}
+
+export interface EgressOptions {
+  readonly policy: NetworkPolicy;
+  /** Private host:port pairs that the operator lets steps reach. */
+  readonly open: readonly string[];
+  readonly limits: Limits;
+}
+
+interface Hop {
+  url: URL;
+  method: string;
+  headers: Headers;
+  body: Buffer | undefined;
+}
+
+export function createEgressBroker({ policy, open, limits }: EgressOptions): EgressBroker {
+  const closed = new AbortController();
+
+  async function request(
+    asked: GuestRequest,
+    options: { signal: AbortSignal; onRecord(record: EgressRecord): void },
+  ): Promise<GuestResponse> {
+    const signal = AbortSignal.any([options.signal, closed.signal]);
+    let hop = firstHop(asked);
+    for (let redirects = 0; redirects <= redirectsMax; redirects++) {
+      const agent = await connectTo(hop.url);
+      try {
+        const answer = await sendHop(hop, agent, signal, options.onRecord);
+        const next = asked.redirect === "manual" ? undefined : nextHop(hop, answer.response);
+        if (next === undefined) return toGuestResponse(hop.url, answer, redirects > 0);
+        if (asked.redirect === "error") throw failed(hop.url, "it redirects, and the request asks for an error then");
+        hop = next;
+      } finally {
+        await agent.destroy();
+      }
+    }
+    throw failed(hop.url, `more than ${redirectsMax} redirects`);
+  }
+
+  async function connectTo(url: URL): Promise<Agent> {
+    checkPolicy(policy, url);
+    const allowPrivate = open.includes(`${url.hostname}:${portOf(url)}`);
+    const pinned = await pinAddress(url.hostname, { allowPrivate });
+    return new Agent({
+      connect: {
+        timeout: connectTimeMsMax,
+        lookup: (_hostname, lookupOptions, callback) => {
+          if (lookupOptions.all) callback(null, [pinned]);
+          else callback(null, pinned.address, pinned.family);
+        },
+      },
+      headersTimeout: silentTimeMsMax,
+      bodyTimeout: silentTimeMsMax,
+      maxHeaderSize: 65_536,
+    });
+  }
+
+  async function sendHop(
+    { url, method, headers, body }: Hop,
+    dispatcher: Agent,
+    signal: AbortSignal,
+    onRecord: (record: EgressRecord) => void,
+  ): Promise<{ response: Response; body: Buffer }> {
+    const startedAt = performance.now();
+    const record: EgressRecord = {
+      method,
+      host: url.host,
+      path: url.pathname + url.search,
+      status: null,
+      bytes: 0,
+      ms: 0,
+    };
+    try {
+      const response = await undiciFetch(url, {
+        method,
+        headers,
+        body: body ?? null,
+        redirect: "manual",
+        dispatcher,
+        signal,
+      });
+      record.status = response.status;
+      const received = await readBody(response, url);
+      record.bytes = received.length;
+      return { response, body: received };
+    } catch (error) {
+      throw error instanceof StepvaultError ? error : failed(url, describeFailure(error));
+    } finally {
+      record.ms = Math.round(performance.now() - startedAt);
+      onRecord(record);
+    }
+  }
+
+  async function readBody(response: Response, url: URL): Promise<Buffer> {
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+      bytes += chunk.length;
+      if (bytes > limits.responseBytesMax) {
+        throw new StepvaultError(
+          "ERR_LIMIT_RESPONSE_BYTES",
+          `Cannot read the response of ${url.host}: more than ${limits.responseBytesMax} bytes (responseBytesMax)`,
+        );
+      }
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  }
+
+  return { request, close: () => closed.abort() };
+}
+
+function firstHop(asked: GuestRequest): Hop {
+  const url = URL.parse(asked.url);
+  if (url === null) throw new StepvaultError("ERR_EGRESS_FAILED", "Cannot send the request: its URL does not parse");
+  const headers = new Headers();
+  try {
+    for (const [name, value] of asked.headers) if (!brokerHeaders.has(name.toLowerCase())) headers.append(name, value);
+  } catch {
+    throw failed(url, "a header has a name or value that HTTP does not allow");
+  }
+  return {
+    url,
+    method: asked.method,
+    headers,
+    body: asked.body === undefined ? undefined : Buffer.from(asked.body, "base64"),
+  };
+}
+
+/** Where a redirect leads, as the fetch standard has it; undefined when the response is not a redirect. */
+function nextHop(hop: Hop, response: Response): Hop | undefined {
+  const location = response.headers.get("location");
+  if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return undefined;
+  const url = URL.parse(location, hop.url);
+  if (url === null) throw failed(hop.url, "it redirects to a URL that does not parse");
+  const headers = new Headers(hop.headers);
+  if (url.origin !== hop.url.origin) for (const name of originHeaders) headers.delete(name);
+  const becomesGet =
+    (response.status === 303 && hop.method !== "GET" && hop.method !== "HEAD") ||
+    ([301, 302].includes(response.status) && hop.method === "POST");
+  if (!becomesGet) return { ...hop, url, headers };
+  for (const name of ["content-type", "content-encoding", "content-language", "content-location"]) headers.delete(name);
+  return { url, method: "GET", headers, body: undefined };
+}
+
+function toGuestResponse(
+  url: URL,
+  { response, body }: { response: Response; body: Buffer },
+  redirected: boolean,
+): GuestResponse {
+  const { status, statusText } = response;
+  return {
+    url: url.href,
+    status,
+    statusText,
+    headers: [...response.headers],
+    body: body.toString("base64"),
+    redirected,
+  };
+}
+
+function failed(url: URL, reason: string): StepvaultError {
+  return new StepvaultError("ERR_EGRESS_FAILED", `Cannot complete the request to ${url.host}: ${reason}`);
+}
+
+/** The kind of failure, by its code: undici's own messages may quote what was sent. */
+function describeFailure(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const code = (cause as { code?: unknown } | undefined)?.code;
+  if (error instanceof Error && error.name === "AbortError") return "it was aborted";
+  return typeof code === "string" && /^[A-Z0-9_]{1,60}$/.test(code) ? code : "the connection or the protocol failed";
+}

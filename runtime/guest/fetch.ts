@@ -1,0 +1,247 @@
+/**
+ * `fetch` with Headers, Response, AbortController and AbortSignal: the request goes over the bridge to the egress
+ * broker, which decides whether it may leave; the answer comes back whole. Runs inside the isolate.
+ */
+import { failRun, type GuestLimits, onHostEvent, send } from "./bridge.ts";
+import { decodeBase64, encodeBase64, GuestTextDecoder, GuestTextEncoder } from "./encoding.ts";
+import { GuestURLSearchParams } from "./url.ts";
+
+interface BrokerResponse {
+  url: string;
+  status: number;
+  statusText: string;
+  headers: [string, string][];
+  body: string;
+  redirected: boolean;
+}
+
+interface ResponseEvent {
+  id: number;
+  response?: BrokerResponse;
+  error?: { code: string; message: string };
+}
+
+export class GuestHeaders {
+  #pairs: [string, string][] = [];
+
+  constructor(init: unknown = {}) {
+    if (typeof init !== "object" || init === null)
+      throw new TypeError("Headers take an object, a list of pairs or Headers");
+    const entries = Symbol.iterator in init ? [...(init as Iterable<[unknown, unknown]>)] : Object.entries(init);
+    for (const [name, value] of entries) this.append(name, value);
+  }
+  append(name: unknown, value: unknown): void {
+    const key = String(name).toLowerCase();
+    const text = String(value).trim();
+    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(key))
+      throw new TypeError("A header name has characters that HTTP does not allow");
+    if (/[\0\r\n]/.test(text)) throw new TypeError(`The value of header "${key}" has a line break or NUL`);
+    this.#pairs.push([key, text]);
+  }
+  delete(name: unknown): void {
+    this.#pairs = this.#pairs.filter(([key]) => key !== String(name).toLowerCase());
+  }
+  get(name: unknown): string | null {
+    const values = this.#pairs.filter(([key]) => key === String(name).toLowerCase()).map(([, value]) => value);
+    return values.length === 0 ? null : values.join(", ");
+  }
+  getSetCookie(): string[] {
+    return this.#pairs.filter(([key]) => key === "set-cookie").map(([, value]) => value);
+  }
+  has(name: unknown): boolean {
+    return this.#pairs.some(([key]) => key === String(name).toLowerCase());
+  }
+  set(name: unknown, value: unknown): void {
+    this.delete(name);
+    this.append(name, value);
+  }
+  forEach(callback: (value: string, name: string, headers: GuestHeaders) => void): void {
+    for (const [name, value] of this) callback(value, name, this);
+  }
+  entries(): IterableIterator<[string, string]> {
+    const names = [...new Set(this.#pairs.map(([name]) => name))].sort();
+    return names.map((name): [string, string] => [name, this.get(name) ?? ""])[Symbol.iterator]();
+  }
+  keys(): IterableIterator<string> {
+    return [...this.entries()].map(([name]) => name)[Symbol.iterator]();
+  }
+  values(): IterableIterator<string> {
+    return [...this.entries()].map(([, value]) => value)[Symbol.iterator]();
+  }
+  [Symbol.iterator](): IterableIterator<[string, string]> {
+    return this.entries();
+  }
+}
+
+export class GuestResponse {
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: GuestHeaders;
+  readonly url: string;
+  readonly redirected: boolean;
+  readonly type = "basic";
+  #body: Uint8Array;
+  #used = false;
+
+  constructor(
+    body: unknown = null,
+    init: { status?: number; statusText?: string; headers?: unknown } = {},
+    at?: BrokerResponse,
+  ) {
+    this.status = init.status ?? 200;
+    this.statusText = init.statusText ?? "";
+    this.headers = new GuestHeaders(init.headers ?? {});
+    this.url = at?.url ?? "";
+    this.redirected = at?.redirected ?? false;
+    this.#body = encodeBody(body)?.bytes ?? new Uint8Array(0);
+  }
+  get ok(): boolean {
+    return this.status >= 200 && this.status <= 299;
+  }
+  get bodyUsed(): boolean {
+    return this.#used;
+  }
+  async bytes(): Promise<Uint8Array> {
+    if (this.#used) throw new TypeError("The body of this response has been read already");
+    this.#used = true;
+    return this.#body;
+  }
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    return (await this.bytes()).slice().buffer as ArrayBuffer;
+  }
+  async text(): Promise<string> {
+    return new GuestTextDecoder().decode(await this.bytes());
+  }
+  async json(): Promise<unknown> {
+    return JSON.parse(await this.text());
+  }
+  clone(): GuestResponse {
+    if (this.#used) throw new TypeError("The body of this response has been read already");
+    const { status, statusText, headers } = this;
+    return new GuestResponse(this.#body.slice(), { status, statusText, headers });
+  }
+  static json(value: unknown, init: { status?: number; headers?: unknown } = {}): GuestResponse {
+    const response = new GuestResponse(JSON.stringify(value), init);
+    if (!response.headers.has("content-type")) response.headers.set("content-type", "application/json");
+    return response;
+  }
+}
+
+/** A body as bytes and the content type it implies; undefined for no body. */
+export function encodeBody(body: unknown): { bytes: Uint8Array; contentType?: string } | undefined {
+  if (body === null || body === undefined) return undefined;
+  if (ArrayBuffer.isView(body)) return { bytes: new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice() };
+  if (body instanceof ArrayBuffer) return { bytes: new Uint8Array(body.slice(0)) };
+  const bytes = new GuestTextEncoder().encode(String(body));
+  if (body instanceof GuestURLSearchParams)
+    return { bytes, contentType: "application/x-www-form-urlencoded;charset=UTF-8" };
+  return { bytes, contentType: "text/plain;charset=UTF-8" };
+}
+
+export class GuestAbortSignal {
+  aborted = false;
+  reason: unknown = undefined;
+  onabort: ((event: { type: string }) => void) | null = null;
+  #listeners: (() => void)[] = [];
+
+  addEventListener(type: string, listener: (event: { type: string }) => void): void {
+    if (type === "abort") this.#listeners.push(() => listener({ type }));
+  }
+  removeEventListener(): void {}
+  throwIfAborted(): void {
+    if (this.aborted) throw this.reason as Error;
+  }
+  /** Called by the controller. */
+  abortWith(reason: unknown): void {
+    if (this.aborted) return;
+    this.aborted = true;
+    this.reason = reason;
+    this.onabort?.({ type: "abort" });
+    for (const listener of this.#listeners) listener();
+  }
+  static timeout(ms: number): GuestAbortSignal {
+    const controller = new GuestAbortController();
+    setTimeout(() => controller.abort(namedError("TimeoutError", "The operation timed out")), ms);
+    return controller.signal;
+  }
+}
+
+export class GuestAbortController {
+  readonly signal = new GuestAbortSignal();
+  abort(reason: unknown = namedError("AbortError", "This operation was aborted")): void {
+    this.signal.abortWith(reason);
+  }
+}
+
+function namedError(name: string, message: string): Error {
+  const error = new Error(message);
+  error.name = name;
+  return error;
+}
+
+interface FetchInit {
+  method?: string;
+  headers?: unknown;
+  body?: unknown;
+  redirect?: string;
+  signal?: GuestAbortSignal;
+}
+
+export function installFetch(limits: GuestLimits): void {
+  const pending = new Map<number, { resolve: (response: GuestResponse) => void; reject: (error: unknown) => void }>();
+  let lastId = 0;
+
+  onHostEvent("response", ({ id, response, error }: ResponseEvent) => {
+    const waiting = pending.get(id);
+    pending.delete(id);
+    if (waiting === undefined) return;
+    if (response === undefined) {
+      const failure = new TypeError(error?.message ?? "fetch failed");
+      Object.defineProperty(failure, "code", { value: error?.code, enumerable: true });
+      waiting.reject(failure);
+      return;
+    }
+    const { status, statusText, headers } = response;
+    waiting.resolve(new GuestResponse(decodeBase64(response.body), { status, statusText, headers }, response));
+  });
+
+  const start = (url: string, init: FetchInit): Promise<GuestResponse> => {
+    const headers = new GuestHeaders(init.headers ?? {});
+    const body = encodeBody(init.body);
+    if (body !== undefined && body.bytes.length > limits.requestBytesMax) {
+      failRun(
+        "ERR_LIMIT_REQUEST_BYTES",
+        `Cannot send a body of ${body.bytes.length} bytes: at most ${limits.requestBytesMax} are allowed`,
+      );
+    }
+    if (body?.contentType !== undefined && !headers.has("content-type")) headers.set("content-type", body.contentType);
+    const method = String(init.method ?? "GET");
+    const id = ++lastId;
+    const request = {
+      method: /^(get|head|post|put|delete|options|patch)$/i.test(method) ? method.toUpperCase() : method,
+      url,
+      headers: [...headers],
+      redirect: init.redirect === "error" || init.redirect === "manual" ? init.redirect : "follow",
+      ...(body === undefined ? {} : { body: encodeBase64(body.bytes) }),
+    };
+    return new Promise((resolve, reject) => {
+      pending.set(id, { resolve, reject });
+      init.signal?.addEventListener("abort", () => {
+        if (!pending.delete(id)) return;
+        send({ type: "abort", id });
+        reject(init.signal?.reason);
+      });
+      send({ type: "request", id, request });
+    });
+  };
+
+  const globals = globalThis as Record<string, unknown>;
+  globals["fetch"] = async function fetch(input: unknown, init: FetchInit = {}): Promise<GuestResponse> {
+    init.signal?.throwIfAborted();
+    return await start(String(input), init);
+  };
+  globals["Headers"] = GuestHeaders;
+  globals["Response"] = GuestResponse;
+  globals["AbortController"] = GuestAbortController;
+  globals["AbortSignal"] = GuestAbortSignal;
+}

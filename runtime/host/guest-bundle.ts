@@ -1,0 +1,32 @@
+/**
+ * Turns the ES modules in guest/ into one script for an isolate: imports in dependency order, `import` and `export`
+ * words dropped, everything inside one strict function. One script and not linked modules, because a script can be
+ * cached, and put into a V8 snapshot; the price is that top-level names must be unique across guest/, which V8 checks.
+ */
+import { readFileSync } from "node:fs";
+import { stripTypeScriptTypes } from "node:module";
+import { fileURLToPath } from "node:url";
+
+const extension = import.meta.filename.endsWith(".ts") ? ".ts" : ".js";
+const importLine = /^import [^;]*? from "\.\/([a-z-]+)\.[tj]s";$/gm;
+
+/** A script whose value is `(hostReference, argument) => entry(argument)`: the named export of a guest module. */
+export function bundleGuest(moduleName: string, entry: string): string {
+  const sources = new Map<string, string>();
+  collect(moduleName, sources);
+  const body = [...sources.values()].join("\n");
+  return `(function (hostReference, argument) { "use strict";\n${body}\nreturn ${entry}(argument);\n})`;
+}
+
+function collect(moduleName: string, sources: Map<string, string>): void {
+  if (sources.has(moduleName)) return;
+  const file = fileURLToPath(new URL(`../guest/${moduleName}${extension}`, import.meta.url));
+  const text = readFileSync(file, "utf8");
+  const source = extension === ".ts" ? stripTypeScriptTypes(text) : text;
+  for (const [, dependency] of source.matchAll(importLine)) collect(dependency ?? "", sources);
+  const plain = source
+    .replaceAll(importLine, "")
+    .replaceAll(/^export \{[^}]*\};$/gm, "")
+    .replaceAll(/^export (?=(async |function|class|const|let))/gm, "");
+  sources.set(moduleName, plain);
+}

@@ -1,0 +1,102 @@
+/**
+ * One JavaScript run: binds the references, compiles the step and runs it in an isolate of its own. Runs in the sandbox
+ * host, which has no network, no files and no environment.
+ */
+import ivm from "isolated-vm";
+import type { Position } from "../../protocol/error.ts";
+import { bindJavaScript, analyzeJavaScript, type Analysis } from "../binding/javascript.ts";
+import type { CodeReference, ExecuteMessage, HostError } from "../bridge/messages.ts";
+import { bundleGuest } from "./guest-bundle.ts";
+import { createGuestEntry } from "./guest-entry.ts";
+import { GuestPort } from "./guest-port.ts";
+import type { Session } from "./session.ts";
+import type { WorkerPort } from "./worker-port.ts";
+
+const stepFile = "step.js";
+const MiB = 1024 * 1024;
+
+export function createJavaScriptSession(worker: WorkerPort): Session {
+  const prelude = bundleGuest("javascript", "createJavaScriptGuest");
+  let code = "";
+  let analysis: Analysis | undefined;
+
+  return {
+    async prepare(source: string): Promise<CodeReference[]> {
+      code = source;
+      analysis = analyzeJavaScript(code);
+      return analysis.references.map(({ name, line, column }) => ({ name, line, column }));
+    },
+
+    async execute(message: ExecuteMessage): Promise<GuestPort> {
+      const { source, bindings } = bindJavaScript(analysis ?? analyzeJavaScript(code), new Map(message.values));
+      const isolate = new ivm.Isolate({ memoryLimit: Math.max(8, Math.floor(message.limits.memoryBytesMax / MiB)) });
+      const context = await isolate.createContext();
+      const port = new GuestPort(worker, message.limits);
+      const step = await compileStep(
+        isolate,
+        context,
+        source,
+        bindings.map(({ identifier }) => identifier),
+        port,
+      );
+      if (step === undefined) return port;
+
+      const createGuest: ivm.Reference = await context.eval(prelude, {
+        filename: "stepvault:prelude",
+        reference: true,
+      });
+      const hostReference = new ivm.Reference((text: string) => port.call(text));
+      const guest: ivm.Reference = await createGuest.apply(undefined, [hostReference, JSON.stringify(message.limits)], {
+        result: { reference: true },
+      });
+      const receive: ivm.Reference = await guest.get("receive", { reference: true });
+      const run: ivm.Reference = await guest.get("run", { reference: true });
+      const { params, steps, inputs } = message;
+      const values = JSON.stringify(bindings.map(({ value }) => value));
+      const execute = `{"values":${values},"params":${params},"steps":${steps},"inputs":${inputs}}`;
+
+      const enter = createGuestEntry(port, (error) => describeIsolateError(error, isolate, message));
+      port.onDeliver((text) => enter(receive, [text]));
+      worker.send({ type: "started" });
+      enter(run, [step.derefInto(), execute]);
+      return port;
+    },
+  };
+}
+
+/** A Reference to `(...values) => async function step`, or undefined after it has told the port what does not parse. */
+async function compileStep(
+  isolate: ivm.Isolate,
+  context: ivm.Context,
+  source: string,
+  identifiers: string[],
+  port: GuestPort,
+): Promise<ivm.Reference | undefined> {
+  // The step's first line is line 1 of its file: the line before it is number 0.
+  const script = `(function (${identifiers.join(",")}) { return async function step() {\n${source}\n}; })`;
+  try {
+    const compiled = await isolate.compileScript(script, { filename: stepFile, lineOffset: -1 });
+    return await compiled.run(context, { reference: true });
+  } catch (error) {
+    const { message, position } = parseSyntaxError(error);
+    port.fail({ code: "ERR_STEP_SYNTAX", message: `Cannot read the step: ${message}`, ...position });
+    return undefined;
+  }
+}
+
+/** isolated-vm puts the place into the message: "Unexpected token ')' [step.js:3:5]". */
+function parseSyntaxError(error: unknown): { message: string; position: Partial<Position> } {
+  const text = error instanceof Error ? error.message : "it does not parse";
+  const at = /^(.*) \[step\.js:(\d+):(\d+)\]$/s.exec(text);
+  if (at === null) return { message: text, position: {} };
+  return { message: at[1] ?? "", position: { line: Number(at[2]), column: Number(at[3]) } };
+}
+
+function describeIsolateError(error: unknown, isolate: ivm.Isolate, { limits }: ExecuteMessage): HostError {
+  const text = error instanceof Error ? error.message : "";
+  if (isolate.isDisposed || text.includes("memory limit")) {
+    const message = `Cannot go on: the step needs more than ${limits.memoryBytesMax} bytes of memory (memoryBytesMax)`;
+    return { code: "ERR_LIMIT_MEMORY", message };
+  }
+  return { code: "ERR_STEP_THREW", message: "Cannot go on: the step broke the code around it" };
+}
