@@ -2,7 +2,6 @@
  * `stepvault run FILE`: one step, right here, with no service and no database. The same sandbox, binding and redaction
  * as a worker's; the secrets come from a file. The output goes to stdout as JSON, the log to stderr.
  */
-import { readFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { parseConfig } from "../protocol/config.ts";
@@ -15,6 +14,7 @@ import { closestName } from "../vault/closest-name.ts";
 import { executeStep, type Reference } from "../worker/execute.ts";
 import { RunRedaction } from "../worker/run-redaction.ts";
 import { chooseLimits } from "../worker/step-plan.ts";
+import { readJson, readText } from "./read-file.ts";
 import { readSecretsFile } from "./secrets-file.ts";
 import { data, EventPrinter, exitCodeOf, exitCodes, note } from "./terminal.ts";
 
@@ -53,7 +53,7 @@ export async function runCommand(args: string[]): Promise<number> {
   }
   const config = parseConfig(process.env);
   const paramsFile = values["params-file"];
-  const fileParams = paramsFile === undefined ? {} : (JSON.parse(readFileSync(paramsFile, "utf8")) as Json);
+  const fileParams = paramsFile === undefined ? {} : readJson(paramsFile, "params file");
   const params =
     values.param.length === 0
       ? fileParams
@@ -68,7 +68,7 @@ export async function runCommand(args: string[]): Promise<number> {
     params,
     step: {
       language: languageOf(file),
-      code: readFileSync(file, "utf8"),
+      code: readText(file, "step"),
       limits: Object.fromEntries(values.limit.map(parseLimit)),
       network: network === undefined || network.length === 0 ? "open" : network,
     },
@@ -116,16 +116,15 @@ function pick(secrets: readonly SecretValue[], references: readonly Reference[])
   for (const reference of references) if (!first.has(reference.name)) first.set(reference.name, reference);
   return [...first.values()].map(({ name, line, column }) => {
     const secret = byName.get(name) ?? byName.get(name.replace(/^chains_/, ""));
-      if (secret !== undefined) return new SecretValue(name, secret.expose());
-      const closest = closestName(name, [...byName.keys()]);
-      const position = line === undefined ? undefined : { line, column: column ?? 0 };
-      throw new StepvaultError(
-        "ERR_SECRET_UNKNOWN",
-        `Cannot use secret "${name}": the secrets file has none of that name${closest === undefined ? "" : `; did you mean "${closest}"?`}`,
-        { position },
-      );
-    },
-  );
+    if (secret !== undefined) return new SecretValue(name, secret.expose());
+    const closest = closestName(name, [...byName.keys()]);
+    const position = line === undefined ? undefined : { line, column: column ?? 0 };
+    throw new StepvaultError(
+      "ERR_SECRET_UNKNOWN",
+      `Cannot use secret "${name}": the secrets file has none of that name${closest === undefined ? "" : `; did you mean "${closest}"?`}`,
+      { position },
+    );
+  });
 }
 
 function languageOf(file: string): Language {

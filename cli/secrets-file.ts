@@ -2,13 +2,13 @@
  * Reads a file of secrets: a JSON object of names to strings, or .env lines (`NAME=value`, `export NAME="value"`, `#`
  * comments). A wrong file is an error that names the line, never what stands in it.
  */
-import { readFileSync } from "node:fs";
 import { StepvaultError } from "../protocol/error.ts";
+import { readText } from "./read-file.ts";
 import { secretNameSchema, secretValueBytesMax, SecretValue } from "../protocol/secret.ts";
 
 /** Throws ERR_SECRET_NAME_INVALID or ERR_SECRET_VALUE_INVALID. */
 export function readSecretsFile(file: string): SecretValue[] {
-  const text = readFileSync(file, "utf8");
+  const text = readText(file, "secrets file");
   const pairs = text.trimStart().startsWith("{") ? parseJsonPairs(text) : parseEnvPairs(text);
   return pairs.map(({ name, value, place }) => {
     if (!secretNameSchema.safeParse(name).success) {

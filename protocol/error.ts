@@ -31,6 +31,16 @@ export const errorCodes = {
     meaning: "No project with this id exists",
     mend: "Use the id of an existing project; names are not accepted",
   },
+  ERR_ORGANIZATION_UNKNOWN: {
+    fault: "user",
+    meaning: "No organization with this id exists",
+    mend: "Use the id of an existing organization; names are not accepted",
+  },
+  ERR_NAME_INVALID: {
+    fault: "user",
+    meaning: "The name of an organization or project is empty, too long or not Unicode text",
+    mend: "Use 1 to 200 characters",
+  },
   ERR_STEP_UNKNOWN: {
     fault: "user",
     meaning: "No step with this id and version exists in the project",
@@ -211,6 +221,11 @@ export const errorCodes = {
     fault: "system",
     meaning: "The worker that held the run died, and the step may have had effects",
     mend: "Check what the step did, then submit it again",
+  },
+  ERR_FILE_UNREADABLE: {
+    fault: "user",
+    meaning: "A file named on the command line cannot be read, or does not hold what it should",
+    mend: "Check the path, its permissions, and that the file is JSON or text as the command's help says",
   },
   ERR_CONFIG_INVALID: {
     fault: "system",

@@ -139,6 +139,7 @@ export function statusOfError(code: ErrorCode): FinalStatus {
 /** Codes that a run ends with before any of its code has run. */
 const rejectingCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "ERR_JOB_INVALID",
+  "ERR_FILE_UNREADABLE",
   "ERR_LANGUAGE_UNKNOWN",
   "ERR_PROJECT_UNKNOWN",
   "ERR_STEP_UNKNOWN",
@@ -148,6 +149,7 @@ const rejectingCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "ERR_SECRET_UNKNOWN",
   "ERR_SECRET_DISABLED",
   "ERR_SECRET_TAMPERED",
+  "ERR_MASTER_KEY_INVALID",
   "ERR_LIMIT_PAYLOAD",
   "ERR_LIMIT_TOO_HIGH",
   "ERR_SANDBOX_START",
@@ -167,7 +169,7 @@ export function parseJob(payload: unknown): Job {
         `Cannot run the step: its language is not one of ${languages.join(", ")}`,
       );
     }
-    throw new StepvaultError("ERR_JOB_INVALID", `Cannot read the job: ${describeIssues(parsed.error)}`);
+    throw new StepvaultError("ERR_JOB_INVALID", `Cannot read the job: ${describeIssues(parsed.error, payload)}`);
   }
   const job = parsed.data;
   if ("code" in job.step) {
@@ -185,15 +187,27 @@ function hasUnknownLanguage(payload: unknown): boolean {
   return typeof language === "string" && !(languages as readonly string[]).includes(language);
 }
 
-/** Paths and rules of what is wrong. Zod's own messages name expected types and keys; unknown keys are only counted. */
-function describeIssues(error: z.ZodError): string {
-  const lines = error.issues.slice(0, 10).map((issue) => {
-    const path = issue.path.length === 0 ? "the payload" : issue.path.map((part) => safeKey(String(part))).join(".");
-    if (issue.code === "unrecognized_keys") return `${path} has ${issue.keys.length} unknown key(s)`;
-    if (issue.code === "invalid_union") return `${path} matches none of its shapes`;
-    return `${path}: ${issue.code.replaceAll("_", " ")}`;
-  });
-  return lines.join("; ");
+/** Paths and rules of what is wrong; never the keys and values that are not of the schema. */
+function describeIssues(error: z.ZodError, payload: unknown): string {
+  return error.issues
+    .flatMap((issue) => chooseBranch(issue, payload))
+    .slice(0, 10)
+    .map((issue) => {
+      const path = issue.path.length === 0 ? "the payload" : issue.path.map((part) => safeKey(String(part))).join(".");
+      if (issue.code === "unrecognized_keys") return `${path} has ${issue.keys.length} unknown key(s)`;
+      if (issue.code === "invalid_type") return `${path} must be of type ${issue.expected}`;
+      return `${path}: ${issue.code.replaceAll("_", " ")}`;
+    })
+    .join("; ");
+}
+
+/** Of a step's two shapes, the issues of the one that was meant: saved when it names an id, else ad-hoc. */
+function chooseBranch(issue: z.core.$ZodIssue, payload: unknown): z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union" || issue.path.length !== 1) return [issue];
+  const step = (payload as { step?: unknown } | null)?.step;
+  const meantSaved = typeof step === "object" && step !== null && "id" in step;
+  const branch = issue.errors[meantSaved ? 0 : 1] ?? [];
+  return branch.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
 /** A path part may itself be a pasted secret: only plain identifiers of the schema's kind are shown. */

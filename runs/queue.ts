@@ -23,8 +23,9 @@ import { type JobInput, runJobName, type RunResult } from "../protocol/job.ts";
 const schema = "bullmq";
 /** Finished jobs that the queue keeps, for those who wait for a result there; the run itself is in the database. */
 const finishedJobsKept = { age: 3_600, count: 10_000 };
-/** A worker that does not renew its lock for this long is taken for dead. */
-const lockDurationMs = 30_000;
+/** A worker that does not renew its lock for this long is taken for dead; others look for such jobs that often. */
+const lockDurationMs = 20_000;
+const stalledIntervalMs = 10_000;
 
 export type RunProcessor = (job: RunJob) => Promise<RunResult>;
 
@@ -65,7 +66,7 @@ interface Link {
   readonly backend: "postgres" | "redis";
   queue(name: string): Queue;
   events(name: string): QueueEvents;
-  worker(name: string, processor: (job: BullJob) => Promise<RunResult>, concurrency: number): Worker;
+  worker(name: string, processor: (job: BullJob) => Promise<object>, concurrency: number): Worker;
   close(): Promise<void>;
 }
 
@@ -89,7 +90,7 @@ async function linkToPostgres(database: Database): Promise<Link> {
       new postgres.Worker(name, processor, {
         connection,
         concurrency,
-        lockDuration: lockDurationMs,
+        ...locks,
       }) as unknown as Worker,
     close: async () => await pool.end(),
   };
@@ -110,7 +111,7 @@ async function linkToRedis(redisUrl: string): Promise<Link> {
     queue: (name) => new Queue(name, { connection: connect(), defaultJobOptions }),
     events: (name) => new QueueEvents(name, { connection: connect() }),
     worker: (name, processor, concurrency) =>
-      new Worker(name, processor, { connection: connect(), concurrency, lockDuration: lockDurationMs }),
+      new Worker(name, processor, { connection: connect(), concurrency, ...locks }),
     async close() {
       for (const client of clients) client.disconnect();
     },
@@ -145,6 +146,34 @@ async function checkRedis(redisUrl: string): Promise<void> {
   }
 }
 
+/** How a payload looks when JSON in PostgreSQL could not hold it. */
+interface EncodedPayload {
+  readonly encoding: "base64-json";
+  readonly text: string;
+}
+
+/**
+ * PostgreSQL's jsonb, where that backend keeps payloads and results, holds neither NUL nor lone surrogates, and a step
+ * may be given and may return both. Such a payload travels as base64, on both backends alike.
+ */
+export function encodePayload(payload: object): object {
+  const json = JSON.stringify(payload);
+  // JSON.stringify writes both as escapes, and an escaped backslash before them is an even number of backslashes.
+  if (!/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/i.test(json)) return payload;
+  return { encoding: "base64-json", text: Buffer.from(json).toString("base64") } satisfies EncodedPayload;
+}
+
+export function decodePayload(payload: unknown): unknown {
+  const { encoding, text } = (payload ?? {}) as Partial<EncodedPayload>;
+  if (encoding !== "base64-json" || typeof text !== "string") return payload;
+  try {
+    return JSON.parse(Buffer.from(text, "base64").toString("utf8")) as unknown;
+  } catch {
+    return payload; // Not one of ours; the schema refuses it.
+  }
+}
+
+const locks = { lockDuration: lockDurationMs, stalledInterval: stalledIntervalMs };
 const defaultJobOptions = { removeOnComplete: finishedJobsKept, removeOnFail: finishedJobsKept };
 
 class BullRunQueue implements RunQueue {
@@ -164,7 +193,7 @@ class BullRunQueue implements RunQueue {
   }
 
   async add(runId: string, job: JobInput): Promise<void> {
-    await this.#queue.add(runJobName, { ...job, runId }, { jobId: runId });
+    await this.#queue.add(runJobName, encodePayload({ ...job, runId }), { jobId: runId });
   }
 
   async waitForResult(runId: string, timeoutMs: number): Promise<RunResult> {
@@ -176,15 +205,17 @@ class BullRunQueue implements RunQueue {
     const job = await this.#queue.getJob(runId);
     if (job === undefined)
       throw new StepvaultError("ERR_INTERNAL", "Cannot wait for the run: its job is not in the queue");
-    return (await job.waitUntilFinished(this.#events, timeoutMs)) as RunResult;
+    return decodePayload(await job.waitUntilFinished(this.#events, timeoutMs)) as RunResult;
   }
 
   process(
     processor: RunProcessor,
     { concurrency, onError }: { concurrency: number; onError: (error: Error) => void },
   ): RunWorker {
-    const process = async (job: BullJob): Promise<RunResult> =>
-      await processor({ id: job.id ?? "", name: job.name, data: job.data as unknown, addedAt: job.timestamp });
+    const process = async (job: BullJob): Promise<object> => {
+      const data = decodePayload(job.data);
+      return encodePayload(await processor({ id: job.id ?? "", name: job.name, data, addedAt: job.timestamp }));
+    };
     const worker = this.#link.worker(this.name, process, concurrency);
     worker.on("error", onError);
     this.#workers.push(worker);

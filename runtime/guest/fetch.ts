@@ -187,6 +187,32 @@ interface FetchInit {
   signal?: GuestAbortSignal;
 }
 
+/** A request as `fetch` takes it: a URL or another request, with what the init changes. */
+export class GuestRequest {
+  readonly url: string;
+  readonly method: string;
+  readonly headers: GuestHeaders;
+  readonly body: unknown;
+  readonly redirect: string;
+  readonly signal: GuestAbortSignal | undefined;
+
+  constructor(input: unknown, init: FetchInit = {}) {
+    const from = input instanceof GuestRequest ? input : undefined;
+    this.url = from?.url ?? String(input);
+    const method = String(init.method ?? from?.method ?? "GET");
+    // The methods that the fetch standard writes in capitals whatever the case they come in.
+    this.method = /^(get|head|post|put|delete|options)$/i.test(method) ? method.toUpperCase() : method;
+    this.headers = new GuestHeaders(init.headers ?? from?.headers ?? {});
+    this.body = init.body ?? from?.body;
+    if (this.body !== undefined && this.body !== null && /^(GET|HEAD)$/.test(this.method)) {
+      throw new TypeError(`A ${this.method} request cannot have a body`);
+    }
+    const redirect = init.redirect ?? from?.redirect;
+    this.redirect = redirect === "error" || redirect === "manual" ? redirect : "follow";
+    this.signal = init.signal ?? from?.signal;
+  }
+}
+
 export function installFetch(limits: GuestLimits): void {
   const pending = new Map<number, { resolve: (response: GuestResponse) => void; reject: (error: unknown) => void }>();
   let lastId = 0;
@@ -205,41 +231,41 @@ export function installFetch(limits: GuestLimits): void {
     waiting.resolve(new GuestResponse(decodeBase64(response.body), { status, statusText, headers }, response));
   });
 
-  const start = (url: string, init: FetchInit): Promise<GuestResponse> => {
-    const headers = new GuestHeaders(init.headers ?? {});
-    const body = encodeBody(init.body);
-    if (body !== undefined && body.bytes.length > limits.requestBytesMax) {
+  const start = ({ url, method, headers, body, redirect, signal }: GuestRequest): Promise<GuestResponse> => {
+    signal?.throwIfAborted();
+    const encoded = encodeBody(body);
+    if (encoded !== undefined && encoded.bytes.length > limits.requestBytesMax) {
       failRun(
         "ERR_LIMIT_REQUEST_BYTES",
-        `Cannot send a body of ${body.bytes.length} bytes: at most ${limits.requestBytesMax} are allowed`,
+        `Cannot send a body of ${encoded.bytes.length} bytes: at most ${limits.requestBytesMax} are allowed`,
       );
     }
-    if (body?.contentType !== undefined && !headers.has("content-type")) headers.set("content-type", body.contentType);
-    const method = String(init.method ?? "GET");
+    if (encoded?.contentType !== undefined && !headers.has("content-type"))
+      headers.set("content-type", encoded.contentType);
     const id = ++lastId;
     const request = {
-      method: /^(get|head|post|put|delete|options|patch)$/i.test(method) ? method.toUpperCase() : method,
+      method,
       url,
       headers: [...headers],
-      redirect: init.redirect === "error" || init.redirect === "manual" ? init.redirect : "follow",
-      ...(body === undefined ? {} : { body: encodeBase64(body.bytes) }),
+      redirect,
+      ...(encoded === undefined ? {} : { body: encodeBase64(encoded.bytes) }),
     };
     return new Promise((resolve, reject) => {
       pending.set(id, { resolve, reject });
-      init.signal?.addEventListener("abort", () => {
+      signal?.addEventListener("abort", () => {
         if (!pending.delete(id)) return;
         send({ type: "abort", id });
-        reject(init.signal?.reason);
+        reject(signal.reason);
       });
       send({ type: "request", id, request });
     });
   };
 
   const globals = globalThis as Record<string, unknown>;
-  globals["fetch"] = async function fetch(input: unknown, init: FetchInit = {}): Promise<GuestResponse> {
-    init.signal?.throwIfAborted();
-    return await start(String(input), init);
+  globals["fetch"] = async function fetch(input: unknown, init?: FetchInit): Promise<GuestResponse> {
+    return await start(new GuestRequest(input, init));
   };
+  globals["Request"] = GuestRequest;
   globals["Headers"] = GuestHeaders;
   globals["Response"] = GuestResponse;
   globals["AbortController"] = GuestAbortController;

@@ -21,6 +21,7 @@ export class GuestPort {
   ended = false;
   #worker: WorkerPort;
   #limits: Limits;
+  #toUserText: (text: string) => string;
   #timers = new Map<number, NodeJS.Timeout>();
   #immediates = new Map<number, NodeJS.Immediate>();
   /** Requests for which the isolate's thread waits. Their ids are negative, so that they never meet the guest's own. */
@@ -29,9 +30,11 @@ export class GuestPort {
   #deliver: (text: string) => void = () => {};
   #used = { calls: 0, printBytes: 0, printLines: 0, logEntries: 0, logBytes: 0, requests: 0 };
 
-  constructor(worker: WorkerPort, limits: Limits) {
+  /** `toUserText` puts the user's own code back into messages that quote what binding made of it. */
+  constructor(worker: WorkerPort, limits: Limits, toUserText: (text: string) => string = (text) => text) {
     this.#worker = worker;
     this.#limits = limits;
+    this.#toUserText = toUserText;
   }
 
   /** Sets how an event reaches the guest. */
@@ -69,7 +72,13 @@ export class GuestPort {
   fail(error: HostError): void {
     if (this.ended) return;
     this.#end();
-    this.#worker.send({ type: "failed", error });
+    const { message, stack } = error;
+    const restored = {
+      ...error,
+      message: this.#toUserText(message),
+      ...(stack === undefined ? {} : { stack: this.#toUserText(stack) }),
+    };
+    this.#worker.send({ type: "failed", error: restored });
   }
 
   async #handle(message: GuestMessage): Promise<object | undefined> {

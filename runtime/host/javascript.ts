@@ -31,7 +31,9 @@ export function createJavaScriptSession(worker: WorkerPort): Session {
       const { source, bindings } = bindJavaScript(analysis ?? analyzeJavaScript(code), new Map(message.values));
       const isolate = new ivm.Isolate({ memoryLimit: Math.max(8, Math.floor(message.limits.memoryBytesMax / MiB)) });
       const context = await isolate.createContext();
-      const port = new GuestPort(worker, message.limits);
+      const port = new GuestPort(worker, message.limits, (text) =>
+        bindings.reduce((restored, { identifier, original }) => restored.replaceAll(identifier, () => original), text),
+      );
       const step = await compileStep(
         isolate,
         context,

@@ -20,6 +20,7 @@ import _stepvault_urllib as urllib_bridge
 
 STEP_FILE = "step.py"
 STEP_FUNCTION = "step"
+SCOPE_NAMES = ("params", "steps", "inputs")
 FRAMES_MAX = 20
 MESSAGE_CHARS_MAX = 10_000
 
@@ -52,19 +53,14 @@ async def execute(execute_json, limits_json):
     limits = json.loads(limits_json)
     source = _source
     linecache.cache[STEP_FILE] = (len(source), None, source.splitlines(keepends=True), STEP_FILE)
-    bound = binding.bind(source, dict(message["values"]), STEP_FILE, STEP_FUNCTION)
+    # Parameters and not globals, so that a step may assign to them like to any other local name.
+    bound = binding.bind(source, dict(message["values"]), STEP_FILE, STEP_FUNCTION, SCOPE_NAMES)
     if "error" in bound:
         return json.dumps(bound)
-    scope = {
-        "__name__": "__main__",
-        "__builtins__": builtins,
-        "params": message["params"],
-        "steps": message["steps"],
-        "inputs": message["inputs"],
-    }
+    scope = {"__name__": "__main__", "__builtins__": builtins}
     try:
         exec(bound["code"], scope)
-        returned = await scope.pop(STEP_FUNCTION)()
+        returned = await scope.pop(STEP_FUNCTION)(*(message[name] for name in SCOPE_NAMES))
         result = {"output": output.to_json(returned, limits)}
     except output.OutputError as error:
         result = {"error": {"code": error.code, "message": str(error)}}

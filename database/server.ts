@@ -1,0 +1,25 @@
+/**
+ * The small interfaces that the parts of database/ share, and that other folders name in their signatures.
+ */
+import type pg from "pg";
+
+/** What the service's logger offers; pino's fits. */
+export interface DatabaseLog {
+  info(message: string): void;
+  warn(message: string): void;
+}
+
+/** Anything that runs a statement: the Database, a transaction's client, a pool. */
+export interface Queryable {
+  query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<pg.QueryResult<Row>>;
+}
+
+export interface Transactional {
+  transaction<T>(work: (client: Queryable) => Promise<T>): Promise<T>;
+}
+
+/** A PostgreSQL to connect to, and how to let go of it. */
+export interface Server {
+  readonly clientConfig: pg.ClientConfig;
+  close(): Promise<void>;
+}

@@ -1,0 +1,72 @@
+/** Steps run straight in a sandbox, without queue, vault or redaction: what a step does is what the test sees. */
+import { inject } from "vitest";
+import type { Json, Language, NetworkPolicy } from "../../protocol/job.ts";
+import { limitNames, type Limits, limitTable } from "../../protocol/limits.ts";
+import { Sandbox, type SandboxEvent, type SandboxOutcome } from "../../runtime/sandbox.ts";
+
+export const defaultLimits = Object.fromEntries(limitNames.map((name) => [name, limitTable[name].default])) as Limits;
+
+export interface StepRun {
+  outcome: SandboxOutcome;
+  events: SandboxEvent[];
+  /** The output, parsed; undefined when the step failed. */
+  output: Json | undefined;
+  /** The error's code; undefined when the step succeeded. */
+  code: string | undefined;
+  /** All printed text and log messages, one after the other. */
+  text: string;
+}
+
+export interface StepOptions {
+  params?: Json;
+  steps?: Json;
+  inputs?: Json;
+  secrets?: Record<string, string>;
+  limits?: Partial<Limits>;
+  network?: NetworkPolicy;
+  signal?: AbortSignal;
+  onEvent?: (event: SandboxEvent) => void | Promise<void>;
+}
+
+export function openTestSandbox(egressOpen: readonly string[] = [], hostsIdleMax = 1): Sandbox {
+  return new Sandbox({ cacheDir: inject("cacheDir"), hostsIdleMax, egressOpen });
+}
+
+export async function runStep(
+  sandbox: Sandbox,
+  language: Language,
+  code: string,
+  options: StepOptions = {},
+): Promise<StepRun> {
+  const events: SandboxEvent[] = [];
+  const step = {
+    language,
+    code,
+    params: options.params ?? {},
+    steps: options.steps ?? {},
+    limits: { ...defaultLimits, ...options.limits },
+    network: options.network ?? ("open" as const),
+  };
+  const outcome = await sandbox.run(step, {
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    resolve: async (references) => ({
+      values: new Map(references.map(({ name }) => [name, options.secrets?.[name] ?? ""])),
+      inputs: options.inputs ?? {},
+    }),
+    onEvent(event) {
+      events.push(event);
+      return options.onEvent?.(event);
+    },
+  });
+  const text = events
+    .map((event) =>
+      event.kind === "stdout" || event.kind === "stderr"
+        ? event.text
+        : event.kind === "log"
+          ? `${event.message}\n`
+          : "",
+    )
+    .join("");
+  if ("error" in outcome) return { outcome, events, output: undefined, code: outcome.error.code, text };
+  return { outcome, events, output: JSON.parse(outcome.output) as Json, code: undefined, text };
+}

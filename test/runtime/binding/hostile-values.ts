@@ -1,0 +1,21 @@
+/** Values that would break out of source text, a template or a message if they were ever pasted there. */
+export const hostileValues: Readonly<Record<string, string>> = {
+  quotes: `'"\`'''"""`,
+  "a string that ends and a call": `"; throw new Error("pwned"); "`,
+  "a Python string that ends and a call": `'''; raise SystemExit #`,
+  backslashes: String.raw`\ \\ \n \x41 \u0041 \N{BULLET} \\`,
+  "a trailing backslash": "ends with \\",
+  "line ends": "a\nb\r\nc\rd\u2028e\u2029f",
+  "template syntax": "${1 + 1} `${`x`}` $",
+  braces: "}} {{ { } }}} {{{ %s {0} {x!r}",
+  "angle brackets": "<< >> <<<>>> << secrets >>",
+  "another reference": "<<secrets.other>> {{secrets.other}} <<secrets.k>>",
+  "a NUL": "a\0b",
+  "astral characters": "😀𝒳🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+  "comment ends": "*/ --> <!-- // # */",
+  "a placeholder": "_s00000000xxx _s00000001xxx",
+  "replacement patterns": "$& $1 $$ $` $' $<name>",
+  "64 KiB": `é"\\\n${"x".repeat(65_000)}`,
+  "one character": "x",
+  "a prototype's name": "__proto__",
+};

@@ -1,0 +1,63 @@
+/** A worker that dies in the middle of a run, for real: the run ends once, as crashed, and nothing is left over. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import path from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { JobInput } from "../../protocol/job.ts";
+import { openTestService, type TestService } from "../helpers/service.ts";
+
+let vault: TestService;
+beforeAll(async () => {
+  vault = await openTestService({}, { worker: false });
+});
+afterAll(async () => await vault.close());
+
+function startWorkerProcess(): ChildProcess {
+  const main = path.join(import.meta.dirname, "../../cli/main.ts");
+  const env = { STEPVAULT_DATA_DIR: vault.folder, STEPVAULT_LOG_LEVEL: "info", PATH: process.env["PATH"] };
+  return spawn(process.execPath, [main, "start"], { env, stdio: ["ignore", "ignore", "pipe"] });
+}
+
+/** Sandbox hosts that this process has started. */
+function hostsOf(parent: number): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && existsSync(`/proc/${name}/stat`))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const isHost = readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("runtime/host/main.");
+        return isHost && readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ")[1] === String(parent);
+      } catch {
+        return false; // It ended while it was looked at.
+      }
+    });
+}
+
+test("a run whose worker is killed ends as crashed, once, and its host dies with it", async () => {
+  const job: JobInput = {
+    projectId: vault.projectId,
+    step: {
+      language: "javascript",
+      code: "await new Promise((r) => setTimeout(r, 120000))",
+      limits: { wallTimeMsMax: 180_000 },
+    },
+  };
+  const first = startWorkerProcess();
+  const runId = await vault.service.submit(job);
+  await expect.poll(async () => (await vault.events(runId)).length, { timeout: 30_000 }).toBeGreaterThan(0);
+  const hosts = hostsOf(first.pid ?? 0);
+  expect(hosts.length).toBeGreaterThan(0);
+  first.kill("SIGKILL");
+  await once(first, "exit");
+  await expect.poll(() => hosts.filter((pid) => existsSync(`/proc/${pid}`)), { timeout: 5_000 }).toEqual([]);
+
+  const second = startWorkerProcess();
+  const result = await vault.service.result(runId, 110_000);
+  expect(result).toMatchObject({ status: "crashed", error: { code: "ERR_WORKER_LOST", fault: "system" } });
+  const events = await vault.events(runId);
+  expect(events.map(({ kind }) => kind)).toEqual(["started", "error", "finished"]);
+  second.kill("SIGTERM");
+  const [code] = (await once(second, "exit")) as [number | null];
+  expect(code).toBe(0);
+}, 180_000);

@@ -1,0 +1,89 @@
+/**
+ * Organizations and their projects. An id decides what a thing is; names are for people and need not be unique.
+ */
+import type { Queryable } from "../database/server.ts";
+import { StepvaultError } from "../protocol/error.ts";
+import { createId, idSchema } from "../protocol/ids.ts";
+
+export interface Organization {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: Date;
+}
+
+export interface Project {
+  readonly id: string;
+  readonly organizationId: string;
+  readonly name: string;
+  readonly createdAt: Date;
+}
+
+const organizationColumns = `id, name, created_at as "createdAt"`;
+const projectColumns = `id, organization_id as "organizationId", name, created_at as "createdAt"`;
+
+/** Throws ERR_NAME_INVALID. */
+export async function createOrganization(database: Queryable, name: string): Promise<Organization> {
+  const { rows } = await database.query<Organization>(
+    `insert into organizations (id, name) values ($1, $2) returning ${organizationColumns}`,
+    [createId(), parseName(name)],
+  );
+  return rows[0]!;
+}
+
+/** All organizations, oldest first. */
+export async function listOrganizations(database: Queryable): Promise<Organization[]> {
+  return (await database.query<Organization>(`select ${organizationColumns} from organizations order by id`)).rows;
+}
+
+/** Throws ERR_ORGANIZATION_UNKNOWN or ERR_NAME_INVALID. */
+export async function createProject(database: Queryable, organizationId: string, name: string): Promise<Project> {
+  const { rows } = await database.query<Project>(
+    `insert into projects (id, organization_id, name)
+     select $1, id, $3 from organizations where id = $2 returning ${projectColumns}`,
+    [createId(), parseId(organizationId, "organization"), parseName(name)],
+  );
+  return rows[0] ?? unknown(organizationId, "organization");
+}
+
+/** Throws ERR_PROJECT_UNKNOWN. */
+export async function getProject(database: Queryable, projectId: string): Promise<Project> {
+  const { rows } = await database.query<Project>(`select ${projectColumns} from projects where id = $1`, [
+    parseId(projectId, "project"),
+  ]);
+  return rows[0] ?? unknown(projectId, "project");
+}
+
+/** The organization's projects, oldest first. */
+export async function listProjects(database: Queryable, organizationId: string): Promise<Project[]> {
+  const { rows } = await database.query<Project>(
+    `select ${projectColumns} from projects where organization_id = $1 order by id`,
+    [parseId(organizationId, "organization")],
+  );
+  return rows;
+}
+
+type Kind = "organization" | "project";
+
+const unknownCodes = { organization: "ERR_ORGANIZATION_UNKNOWN", project: "ERR_PROJECT_UNKNOWN" } as const;
+
+/** What is no id at all is not repeated in the message: it may be anything that somebody pasted. */
+export function parseId(id: string, kind: Kind): string {
+  const parsed = idSchema.safeParse(id);
+  if (parsed.success) return parsed.data;
+  throw new StepvaultError(unknownCodes[kind], `Cannot find the ${kind}: what was given is not an id`);
+}
+
+function unknown(id: string, kind: Kind): never {
+  throw new StepvaultError(unknownCodes[kind], `Cannot find the ${kind} ${id}: no such id`);
+}
+
+const nameCharactersMax = 200;
+
+function parseName(name: string): string {
+  const characters = [...name].length;
+  if (characters > 0 && characters <= nameCharactersMax && name.isWellFormed() && !name.includes("\0")) return name;
+  throw new StepvaultError(
+    "ERR_NAME_INVALID",
+    `Cannot use the name: it has ${characters} characters, 1 to ${nameCharactersMax} of Unicode text without NUL are allowed`,
+  );
+}
