@@ -3,17 +3,17 @@
  * as a worker's; the secrets come from a file. The output goes to stdout as JSON, the log to stderr.
  */
 import path from "node:path";
-import { parseArgs } from "node:util";
-import { parseConfig } from "../protocol/config.ts";
+import { parseArgs, type ParseArgsConfig } from "node:util";
+import { type Config, parseConfig } from "../protocol/config.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import { createId } from "../protocol/ids.ts";
-import { type Json, type Language, parseJob } from "../protocol/job.ts";
+import { type Json, type Language, parseJob, type RunResult } from "../protocol/job.ts";
 import { SecretValue } from "../protocol/secret.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
 import { closestName } from "../vault/closest-name.ts";
 import { executeStep, type Reference } from "../worker/execute.ts";
 import { RunRedaction } from "../worker/run-redaction.ts";
-import { chooseLimits } from "../worker/step-plan.ts";
+import { chooseLimits, type StepPlan } from "../worker/step-plan.ts";
 import { readJson, readText } from "./read-file.ts";
 import { readSecretsFile } from "./secrets-file.ts";
 import { data, EventPrinter, exitCodeOf, exitCodes, note } from "./terminal.ts";
@@ -32,65 +32,38 @@ Runs one JavaScript (.js, .mjs) or Python (.py) step, without a service.
 
 Example: stepvault run step.py --param city=Bern --secrets .env`;
 
+const options = {
+  param: { type: "string", multiple: true, default: [] },
+  "params-file": { type: "string" },
+  secrets: { type: "string" },
+  network: { type: "string", multiple: true, default: [] },
+  open: { type: "string", multiple: true, default: [] },
+  limit: { type: "string", multiple: true, default: [] },
+  json: { type: "boolean", default: false },
+} satisfies ParseArgsConfig["options"];
+
+type Options = ReturnType<typeof parseArgs<{ options: typeof options }>>["values"];
+
 export async function runCommand(args: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      param: { type: "string", multiple: true, default: [] },
-      "params-file": { type: "string" },
-      secrets: { type: "string" },
-      network: { type: "string", multiple: true, default: [] },
-      open: { type: "string", multiple: true, default: [] },
-      limit: { type: "string", multiple: true, default: [] },
-      json: { type: "boolean", default: false },
-    },
-  });
+  const { values, positionals } = parseArgs({ args, allowPositionals: true, options });
   const [file] = positionals;
   if (file === undefined || positionals.length > 1) {
     note(runUsage);
     return exitCodes.usage;
   }
   const config = parseConfig(process.env);
-  const paramsFile = values["params-file"];
-  const fileParams = paramsFile === undefined ? {} : readJson(paramsFile, "params file");
-  const params =
-    values.param.length === 0
-      ? fileParams
-      : { ...(fileParams as Record<string, Json>), ...Object.fromEntries(values.param.map(parseParam)) };
   const secrets = values.secrets === undefined ? [] : readSecretsFile(values.secrets);
-  const network =
-    values.network.length === 1 && ["none", "open"].includes(values.network[0] ?? "")
-      ? values.network[0]
-      : values.network;
-  const job = parseJob({
-    projectId: createId(),
-    params,
-    step: {
-      language: languageOf(file),
-      code: readText(file, "step"),
-      limits: Object.fromEntries(values.limit.map(parseLimit)),
-      network: network === undefined || network.length === 0 ? "open" : network,
-    },
-  });
-  if (!("code" in job.step)) return exitCodes.usage;
-
+  const params = paramsFrom(values);
+  const plan = planFrom(file, values, config);
   const sandbox = new Sandbox({
     cacheDir: path.join(config.dataDir, "cache"),
     hostsIdleMax: 0,
     egressOpen: [...config.egressOpen, ...values.open],
   });
-  const { language, code, limits, network: policy } = job.step;
   const printer = new EventPrinter();
   const result = await executeStep(sandbox, {
     runId: createId(),
-    plan: {
-      language,
-      code,
-      inputs: {},
-      limits: chooseLimits(limits ?? {}, config.limitMaxima),
-      network: policy ?? "open",
-    },
+    plan,
     params,
     steps: {},
     redaction: new RunRedaction(),
@@ -101,13 +74,43 @@ export async function runCommand(args: string[]): Promise<number> {
   });
   await sandbox.close();
   printer.end();
+  return showResult(result, printer, values.json);
+}
 
-  if (values.json) data(`${JSON.stringify(result, undefined, 2)}\n`);
-  else if (result.error === undefined) data(`${JSON.stringify(result.output ?? null, undefined, 2)}\n`);
-  if (result.error === undefined) return exitCodes.success;
-  if (!values.json) printer.show({ kind: "error", error: result.error });
-  if (!values.json && result.error.stack !== undefined) note(result.error.stack);
-  return exitCodeOf(result.error.fault);
+function paramsFrom(values: Options): Json {
+  const file = values["params-file"];
+  const params = file === undefined ? {} : readJson(file, "params file");
+  if (values.param.length === 0) return params;
+  return { ...(params as Record<string, Json>), ...Object.fromEntries(values.param.map(parseParam)) };
+}
+
+/** The file and the options as a job's step, through the job's own schema, so that both refuse the same things. */
+function planFrom(file: string, values: Options, config: Config): StepPlan {
+  const [only] = values.network;
+  const whole = values.network.length === 1 && (only === "none" || only === "open");
+  const { step } = parseJob({
+    projectId: createId(),
+    step: {
+      language: languageOf(file),
+      code: readText(file, "step"),
+      limits: Object.fromEntries(values.limit.map(parseLimit)),
+      network: whole ? only : values.network.length === 0 ? "open" : values.network,
+    },
+  });
+  if (!("code" in step)) throw new StepvaultError("ERR_JOB_INVALID", "Cannot run the file: it is no step");
+  const { language, code, limits = {}, network = "open" } = step;
+  return { language, code, inputs: {}, limits: chooseLimits(limits, config.limitMaxima), network };
+}
+
+function showResult(result: RunResult, printer: EventPrinter, asJson: boolean): number {
+  const { error, output = null } = result;
+  if (asJson || error === undefined) data(`${JSON.stringify(asJson ? result : output, undefined, 2)}\n`);
+  if (error === undefined) return exitCodes.success;
+  if (!asJson) {
+    printer.show({ kind: "error", error });
+    if (error.stack !== undefined) note(error.stack);
+  }
+  return exitCodeOf(error.fault);
 }
 
 function pick(secrets: readonly SecretValue[], references: readonly Reference[]): SecretValue[] {

@@ -293,8 +293,3 @@ export function toStepvaultError(error: unknown): StepvaultError {
     cause: error,
   });
 }
-
-/** Ends a switch over a closed set; reaching it is a bug of ours. */
-export function unreachable(value: never): never {
-  throw new StepvaultError("ERR_INTERNAL", `Cannot continue: a case of type ${typeof value} is not handled`);
-}

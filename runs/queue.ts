@@ -220,7 +220,9 @@ class BullRunQueue implements RunQueue {
     worker.on("error", onError);
     this.#workers.push(worker);
     return {
-      ready: async () => void (await worker.waitUntilReady()),
+      ready: async () => {
+        await worker.waitUntilReady();
+      },
       close: async () => await worker.close(),
     };
   }

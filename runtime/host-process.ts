@@ -24,9 +24,7 @@ const stderrBytesMax = 4_096;
 /** Folders a host may read: its code, and the packages that it imports. */
 function readablePaths(): string[] {
   const here = path.dirname(fileURLToPath(import.meta.url));
-  const packages = ["isolated-vm", "pyodide", "acorn", "acorn-walk", "zod", "node-gyp-build"].map((name) =>
-    packageFolder(name),
-  );
+  const packages = ["isolated-vm", "pyodide", "acorn", "zod", "node-gyp-build"].map((name) => packageFolder(name));
   // node-gyp-build, inside isolated-vm, looks for this file to tell glibc from musl.
   return [
     here,

@@ -6,7 +6,7 @@
 import { type Fault, StepvaultError } from "../protocol/error.ts";
 import type { Json, Language, LogLevel, NetworkPolicy } from "../protocol/job.ts";
 import type { Limits } from "../protocol/limits.ts";
-import { type EgressBroker, type EgressRecord, createEgressBroker } from "./egress/broker.ts";
+import { EgressBroker, type EgressRecord } from "./egress/broker.ts";
 import type { CodeReference, GuestRequest, HostMessage } from "./bridge/messages.ts";
 import type { HostProcess } from "./host-process.ts";
 import { HostPool } from "./host-pool.ts";
@@ -75,7 +75,7 @@ export class Sandbox {
     let host: HostProcess;
     let broker: EgressBroker;
     try {
-      broker = createEgressBroker({ policy: step.network, open: this.#egressOpen, limits: step.limits });
+      broker = new EgressBroker({ policy: step.network, open: this.#egressOpen, limits: step.limits });
       host = await this.#pool.take(step.language);
     } catch (error) {
       return { error: asError(error), usage: { wallMs: 0, cpuMs: 0, memoryPeakBytes: 0 } };

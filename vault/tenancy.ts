@@ -80,7 +80,7 @@ function unknown(id: string, kind: Kind): never {
 const nameCharactersMax = 200;
 
 function parseName(name: string): string {
-  const characters = [...name].length;
+  const characters = Array.from(name).length;
   if (characters > 0 && characters <= nameCharactersMax && name.isWellFormed() && !name.includes("\0")) return name;
   throw new StepvaultError(
     "ERR_NAME_INVALID",

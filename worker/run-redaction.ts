@@ -75,7 +75,7 @@ export class RunRedaction {
   }
 
   #result(result: Omit<RunResult, "redactions">): Redacted<RunResult> {
-    return { ...result, redactions: this.redactor.report() as RedactionCount[] } as RunResult as Redacted<RunResult>;
+    return { ...result, redactions: this.redactor.report() as RedactionCount[] } as Redacted<RunResult>;
   }
 
   #closed<T>(redact: () => T): T {

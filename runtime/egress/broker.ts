@@ -14,6 +14,7 @@ import { checkPolicy, portOf } from "./policy.ts";
 const redirectsMax = 10;
 const connectTimeMsMax = 10_000;
 const silentTimeMsMax = 60_000;
+const headerBytesMax = 65_536;
 
 /** Set by the broker or meaningless end to end: a step that sends one of them does not get it through. */
 const brokerHeaders = new Set([
@@ -43,20 +44,17 @@ export interface EgressRecord {
   ms: number;
 }
 
-export interface EgressBroker {
-  /** Sends one request. Throws ERR_EGRESS_REFUSED, ERR_EGRESS_FAILED or ERR_LIMIT_RESPONSE_BYTES. */
-  request(
-    request: GuestRequest,
-    options: { signal: AbortSignal; onRecord(record: EgressRecord): void },
-  ): Promise<GuestResponse>;
-  close(): void;
-}
-
 export interface EgressOptions {
   readonly policy: NetworkPolicy;
   /** Private host:port pairs that the operator lets steps reach. */
   readonly open: readonly string[];
   readonly limits: Limits;
+}
+
+export interface SendOptions {
+  readonly signal: AbortSignal;
+  /** Told of each hop, also of one that failed. */
+  readonly onRecord: (record: EgressRecord) => void;
 }
 
 interface Hop {
@@ -66,19 +64,28 @@ interface Hop {
   body: Buffer | undefined;
 }
 
-export function createEgressBroker({ policy, open, limits }: EgressOptions): EgressBroker {
-  const closed = new AbortController();
+interface Answer {
+  response: Response;
+  body: Buffer;
+}
 
-  async function request(
-    asked: GuestRequest,
-    options: { signal: AbortSignal; onRecord(record: EgressRecord): void },
-  ): Promise<GuestResponse> {
-    const signal = AbortSignal.any([options.signal, closed.signal]);
+/** One run's way out. */
+export class EgressBroker {
+  #options: EgressOptions;
+  #closed = new AbortController();
+
+  constructor(options: EgressOptions) {
+    this.#options = options;
+  }
+
+  /** Sends one request. Throws ERR_EGRESS_REFUSED, ERR_EGRESS_FAILED or ERR_LIMIT_RESPONSE_BYTES. */
+  async request(asked: GuestRequest, { signal, onRecord }: SendOptions): Promise<GuestResponse> {
+    const options = { signal: AbortSignal.any([signal, this.#closed.signal]), onRecord };
     let hop = firstHop(asked);
     for (let redirects = 0; redirects <= redirectsMax; redirects++) {
-      const agent = await connectTo(hop.url);
+      const agent = await this.#connectTo(hop.url);
       try {
-        const answer = await sendHop(hop, agent, signal, options.onRecord);
+        const answer = await this.#sendHop(hop, agent, options);
         const next = asked.redirect === "manual" ? undefined : nextHop(hop, answer.response);
         if (next === undefined) return toGuestResponse(hop.url, answer, redirects > 0);
         if (asked.redirect === "error") throw failed(hop.url, "it redirects, and the request asks for an error then");
@@ -90,9 +97,14 @@ export function createEgressBroker({ policy, open, limits }: EgressOptions): Egr
     throw failed(hop.url, `more than ${redirectsMax} redirects`);
   }
 
-  async function connectTo(url: URL): Promise<Agent> {
-    checkPolicy(policy, url);
-    const allowPrivate = open.includes(`${url.hostname}:${portOf(url)}`);
+  /** Aborts what is under way; the run is over. */
+  close(): void {
+    this.#closed.abort();
+  }
+
+  async #connectTo(url: URL): Promise<Agent> {
+    checkPolicy(this.#options.policy, url);
+    const allowPrivate = this.#options.open.includes(`${url.hostname}:${portOf(url)}`);
     const pinned = await pinAddress(url.hostname, { allowPrivate });
     return new Agent({
       connect: {
@@ -104,16 +116,15 @@ export function createEgressBroker({ policy, open, limits }: EgressOptions): Egr
       },
       headersTimeout: silentTimeMsMax,
       bodyTimeout: silentTimeMsMax,
-      maxHeaderSize: 65_536,
+      maxHeaderSize: headerBytesMax,
     });
   }
 
-  async function sendHop(
+  async #sendHop(
     { url, method, headers, body }: Hop,
     dispatcher: Agent,
-    signal: AbortSignal,
-    onRecord: (record: EgressRecord) => void,
-  ): Promise<{ response: Response; body: Buffer }> {
+    { signal, onRecord }: SendOptions,
+  ): Promise<Answer> {
     const startedAt = performance.now();
     const record: EgressRecord = {
       method,
@@ -133,7 +144,7 @@ export function createEgressBroker({ policy, open, limits }: EgressOptions): Egr
         signal,
       });
       record.status = response.status;
-      const received = await readBody(response, url);
+      const received = await this.#readBody(response, url);
       record.bytes = received.length;
       return { response, body: received };
     } catch (error) {
@@ -144,23 +155,22 @@ export function createEgressBroker({ policy, open, limits }: EgressOptions): Egr
     }
   }
 
-  async function readBody(response: Response, url: URL): Promise<Buffer> {
+  async #readBody(response: Response, url: URL): Promise<Buffer> {
+    const { responseBytesMax } = this.#options.limits;
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
       bytes += chunk.length;
-      if (bytes > limits.responseBytesMax) {
+      if (bytes > responseBytesMax) {
         throw new StepvaultError(
           "ERR_LIMIT_RESPONSE_BYTES",
-          `Cannot read the response of ${url.host}: more than ${limits.responseBytesMax} bytes (responseBytesMax)`,
+          `Cannot read the response of ${url.host}: more than ${responseBytesMax} bytes (responseBytesMax)`,
         );
       }
       chunks.push(chunk);
     }
     return Buffer.concat(chunks);
   }
-
-  return { request, close: () => closed.abort() };
 }
 
 function firstHop(asked: GuestRequest): Hop {
@@ -196,11 +206,7 @@ function nextHop(hop: Hop, response: Response): Hop | undefined {
   return { url, method: "GET", headers, body: undefined };
 }
 
-function toGuestResponse(
-  url: URL,
-  { response, body }: { response: Response; body: Buffer },
-  redirected: boolean,
-): GuestResponse {
+function toGuestResponse(url: URL, { response, body }: Answer, redirected: boolean): GuestResponse {
   const { status, statusText } = response;
   return {
     url: url.href,

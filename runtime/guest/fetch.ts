@@ -107,7 +107,7 @@ export class GuestResponse {
     return this.#body;
   }
   async arrayBuffer(): Promise<ArrayBuffer> {
-    return (await this.bytes()).slice().buffer as ArrayBuffer;
+    return (await this.bytes()).slice().buffer;
   }
   async text(): Promise<string> {
     return new GuestTextDecoder().decode(await this.bytes());

@@ -131,7 +131,7 @@ function list(open: string, items: string[], close: string, prefix: string): str
 function constructorName(value: object): string {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === null) return "[Object: null prototype]";
-  const made = Object.getOwnPropertyDescriptor(prototype as object, "constructor")?.value as unknown;
+  const made = Object.getOwnPropertyDescriptor(prototype, "constructor")?.value as unknown;
   const name =
     typeof made === "function" ? (Object.getOwnPropertyDescriptor(made, "name")?.value as unknown) : undefined;
   return typeof name === "string" ? name : "Object";

@@ -3,6 +3,7 @@
  * Runs inside the isolate; the last lines make the isolate's global ready and hide what a step must not have.
  */
 import { failRun, type GuestLimits, jsonParse, receive, sendAndWait, sendLast } from "./bridge.ts";
+import { installClone } from "./clone.ts";
 import { installConsole } from "./console.ts";
 import { installEncoding } from "./encoding.ts";
 import { installFetch } from "./fetch.ts";
@@ -23,6 +24,7 @@ export function createJavaScriptGuest(limitsText: string): JavaScriptGuest {
   const reportUncaught = (error: unknown): void => failWith(error);
   hardenIntrinsics();
   installConsole(limits);
+  installClone();
   installTimers(limits, reportUncaught);
   installEncoding();
   installUrl();

@@ -180,7 +180,7 @@ function randomBytes(length: number): number[] {
 
 /** Pyodide checks this against its own build; it holds no packages, since nothing is fetched at run time. */
 function lockFile(files: Record<string, ArrayBuffer>): string {
-  const { info } = JSON.parse(new GuestTextDecoder().decode(files["pyodide-lock.json"]!)) as { info: unknown };
+  const { info } = JSON.parse(new GuestTextDecoder().decode(files["pyodide-lock.json"])) as { info: unknown };
   return JSON.stringify({ info, packages: {} });
 }
 

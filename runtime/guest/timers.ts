@@ -37,7 +37,7 @@ export function installTimers(limits: GuestLimits, reportUncaught: (error: unkno
   }
 
   function stop(id: unknown): void {
-    if (apply(remove, timers, [id]) as boolean) send({ type: "untimer", id });
+    if (apply(remove, timers, [id])) send({ type: "untimer", id });
   }
 
   onHostEvent("timer", ({ id }: { id: number }) => {

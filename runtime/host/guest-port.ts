@@ -4,6 +4,7 @@
  * rejects into isolated-vm, or a callback that throws, can end the whole process.
  */
 import { randomBytes, randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ErrorCode } from "../../protocol/error.ts";
 import type { Limits } from "../../protocol/limits.ts";
 import {
@@ -14,6 +15,12 @@ import {
   type ResponseMessage,
 } from "../bridge/messages.ts";
 import type { WorkerPort } from "./worker-port.ts";
+
+/** Calls for whose answer the isolate's thread waits. */
+type WaitingType = "sleep" | "barrier" | "random" | "url" | "blockingRequest";
+
+/** The longest that a timer of Node's can wait. */
+const timerMsMax = 2_147_483_647;
 
 export class GuestPort {
   /** Things that can still wake the guest: timers and requests. None left and not ended means it waits for nothing. */
@@ -81,7 +88,28 @@ export class GuestPort {
     this.#worker.send({ type: "failed", error: restored });
   }
 
+  /** The answer of a call that waits for one; undefined for the others. */
   async #handle(message: GuestMessage): Promise<object | undefined> {
+    switch (message.type) {
+      case "sleep":
+        await sleep(Math.min(Math.max(message.ms, 0), timerMsMax));
+        return undefined;
+      case "barrier":
+        await this.#worker.drained();
+        return undefined;
+      case "random":
+        return message.length === 0 ? { uuid: randomUUID() } : { bytes: [...randomBytes(message.length)] };
+      case "url":
+        return { parts: parseUrl(message) };
+      case "blockingRequest":
+        return await this.#requestAndWait(message.request);
+      default:
+        this.#take(message);
+        return undefined;
+    }
+  }
+
+  #take(message: Exclude<GuestMessage, { type: WaitingType }>): void {
     switch (message.type) {
       case "print":
         return this.#print(message);
@@ -91,34 +119,19 @@ export class GuestPort {
         return this.#startTimer(message.id, message.ms);
       case "untimer":
         return this.#stopTimer(message.id);
-      case "sleep":
-        await new Promise((resolve) => setTimeout(resolve, Math.min(Math.max(message.ms, 0), 2_147_483_647)));
-        return undefined;
-      case "barrier":
-        await this.#worker.drained();
-        return undefined;
-      case "random":
-        return message.length === 0 ? { uuid: randomUUID() } : { bytes: [...randomBytes(message.length)] };
-      case "url":
-        return { parts: parseUrl(message) };
       case "request":
         this.#request(message.id, message.request);
-        return undefined;
-      case "blockingRequest":
-        return await this.#requestAndWait(message.request);
+        return;
       case "abort":
-        this.#worker.send(message);
-        return undefined;
+        return this.#worker.send(message);
       case "done":
-        this.#done(message.output);
-        return undefined;
+        return this.#done(message.output);
       case "fail":
-        this.fail(message.error);
-        return undefined;
+        return this.fail(message.error);
     }
   }
 
-  #print(message: Extract<GuestMessage, { type: "print" }>): undefined {
+  #print(message: Extract<GuestMessage, { type: "print" }>): void {
     this.#used.printBytes += Buffer.byteLength(message.text);
     this.#used.printLines += countLines(message.text);
     if (this.#exceeds("ERR_LIMIT_STDOUT", this.#used.printBytes, "stdoutBytesMax", "bytes printed")) return;
@@ -126,7 +139,7 @@ export class GuestPort {
     this.#worker.send(message);
   }
 
-  #log(message: Extract<GuestMessage, { type: "log" }>): undefined {
+  #log(message: Extract<GuestMessage, { type: "log" }>): void {
     this.#used.logEntries += 1;
     this.#used.logBytes +=
       Buffer.byteLength(message.message) + Buffer.byteLength(JSON.stringify(message.fields ?? null));
@@ -154,7 +167,7 @@ export class GuestPort {
     });
   }
 
-  #startTimer(id: number, ms: number): undefined {
+  #startTimer(id: number, ms: number): void {
     if (this.#exceeds("ERR_LIMIT_TIMERS", this.#timers.size + this.#immediates.size + 1, "timersMax", "pending timers"))
       return;
     this.outstanding += 1;
@@ -166,7 +179,7 @@ export class GuestPort {
     else this.#immediates.set(id, setImmediate(fire));
   }
 
-  #stopTimer(id: number): undefined {
+  #stopTimer(id: number): void {
     clearTimeout(this.#timers.get(id));
     clearImmediate(this.#immediates.get(id));
     this.#forgetTimer(id);

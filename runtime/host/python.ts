@@ -110,7 +110,7 @@ async function loadModule(isolate: ivm.Isolate, context: ivm.Context, file: stri
     throw new StepvaultError("ERR_SANDBOX_START", `Cannot start a python sandbox host: ${file} imports ${specifier}`);
   });
   await module.evaluate();
-  return module.namespace as ivm.Reference;
+  return module.namespace;
 }
 
 async function sendSnapshot(worker: WorkerPort, makeSnapshot: ivm.Reference): Promise<void> {
@@ -129,7 +129,7 @@ async function sendSnapshot(worker: WorkerPort, makeSnapshot: ivm.Reference): Pr
 
 function readBuffer(file: string): ArrayBuffer {
   const bytes = readFileSync(file);
-  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
+  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
 }
 
 function describeIsolateError(error: unknown, isolate: ivm.Isolate): HostError {

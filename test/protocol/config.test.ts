@@ -1,7 +1,7 @@
 /** Settings: defaults, bounds, and a wrong start that lists everything wrong at once and shows no value. */
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../../protocol/config.ts";
-import { StepvaultError } from "../../protocol/error.ts";
+import type { StepvaultError } from "../../protocol/error.ts";
 
 function failure(environment: Record<string, string>): StepvaultError {
   try {

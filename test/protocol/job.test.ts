@@ -1,6 +1,7 @@
 /** The job's contract: what is a job, and what the refusal of one says and does not say. */
 import { describe, expect, test } from "vitest";
-import { errorCodes, type ErrorCode, StepvaultError, toStepvaultError } from "../../protocol/error.ts";
+import type { StepvaultError } from "../../protocol/error.ts";
+import { errorCodes, type ErrorCode, toStepvaultError } from "../../protocol/error.ts";
 import { createId } from "../../protocol/ids.ts";
 import { parseJob, runStatuses, statusOfError } from "../../protocol/job.ts";
 import { payloadLimits } from "../../protocol/limits.ts";
@@ -83,7 +84,7 @@ describe("secrets", () => {
     const { inspect, format } = await import("node:util");
     const value = new SecretValue("api_key", "hunter2-hunter2");
     const shown = [
-      `${value}`,
+      String(value),
       JSON.stringify({ value }),
       inspect(value),
       inspect({ deep: [value] }),

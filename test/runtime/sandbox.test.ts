@@ -76,6 +76,24 @@ describe("scope", () => {
     expect(output).toBeGreaterThan(0.39);
     expect(outcome.usage.cpuMs).toBeLessThan(300);
   });
+  test("structuredClone keeps kinds, cycles and shared parts, and refuses functions", async () => {
+    const code = `const shared = [1]; const o = { d: new Date(5), m: new Map([[shared, new Set([shared])]]), e: new TypeError("x"), b: new Uint8Array([1, 2]).subarray(1) };
+      o.self = o;
+      const c = structuredClone(o); const [key, set] = [...c.m][0];
+      let refused; try { structuredClone({ f() {} }) } catch (e) { refused = e.name }
+      return [c !== o, c.self === c, c.d.getTime(), key !== shared, [...set][0] === key, c.e.name, c.e instanceof Error, [...c.b], refused]`;
+    expect((await runStep(sandbox, "javascript", code)).output).toEqual([
+      true,
+      true,
+      5,
+      true,
+      true,
+      "TypeError",
+      true,
+      [2],
+      "DataCloneError",
+    ]);
+  });
   test("a URL behaves as the host's own does", async () => {
     const code =
       'const u = new URL("../x?a=1#h", "http://EXAMPLE.com/b/c"); u.searchParams.append("q", "ä &"); return [u.href, u.origin, URL.canParse("nope")]';

@@ -100,7 +100,7 @@ describe("a run", () => {
       const python = await vault.run(
         step("python", `v = <<secrets.${name}>>\nprint(v)\nreturn [len(v), len("x<<secrets.${name}>>y"), {"v": v}]`),
       );
-      const points = [...value].length;
+      const points = Array.from(value).length;
       expect(javascript.output).toEqual([value.length, value.length + 2, { v: `[REDACTED:${name}]` }]);
       expect(python.output).toEqual([points, points + 2, { v: `[REDACTED:${name}]` }]);
       for (const { runId } of [javascript, python])
@@ -139,7 +139,7 @@ print(base64.b64encode(("user:" + k).encode()).decode(), k.encode().hex())`;
     const runId = await vault.service.submit({
       projectId: other.id,
       ...step("javascript", "return <<secrets.key>>"),
-    } as JobInput);
+    });
     expect(await vault.service.result(runId)).toMatchObject({
       status: "rejected",
       error: { code: "ERR_SECRET_UNKNOWN" },
@@ -269,14 +269,14 @@ describe("bad input ends the run with a typed error", () => {
 
   test("a job of a project that does not exist is told in its return value", async () => {
     const runId = createId();
-    await vault.service.queue.add(runId, { projectId: createId(), ...step("javascript", "return 1") } as JobInput);
+    await vault.service.queue.add(runId, { projectId: createId(), ...step("javascript", "return 1") });
     expect(await vault.service.result(runId)).toMatchObject({
       status: "rejected",
       error: { code: "ERR_PROJECT_UNKNOWN" },
     });
-    await expect(
-      vault.service.submit({ projectId: createId(), ...step("javascript", "1") } as JobInput),
-    ).rejects.toMatchObject({ code: "ERR_PROJECT_UNKNOWN" });
+    await expect(vault.service.submit({ projectId: createId(), ...step("javascript", "1") })).rejects.toMatchObject({
+      code: "ERR_PROJECT_UNKNOWN",
+    });
   });
 });
 

@@ -8,7 +8,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NetworkPolicy } from "../../../protocol/job.ts";
 import { isPublicAddress } from "../../../runtime/egress/address.ts";
-import { createEgressBroker, type EgressRecord } from "../../../runtime/egress/broker.ts";
+import { EgressBroker, type EgressRecord } from "../../../runtime/egress/broker.ts";
 import type { Sandbox } from "../../../runtime/sandbox.ts";
 import { defaultLimits, openTestSandbox, runStep } from "../../helpers/sandbox.ts";
 
@@ -69,7 +69,7 @@ async function send(
   limits = defaultLimits,
 ) {
   const records: EgressRecord[] = [];
-  const broker = createEgressBroker({ policy, open, limits });
+  const broker = new EgressBroker({ policy, open, limits });
   const request = {
     url,
     method,
@@ -189,7 +189,7 @@ describe("requests", () => {
     });
   });
   test("a refused connection is told by its kind, and recorded", async () => {
-    const broker = createEgressBroker({ policy: "open", open: ["127.0.0.1:2"], limits: defaultLimits });
+    const broker = new EgressBroker({ policy: "open", open: ["127.0.0.1:2"], limits: defaultLimits });
     const records: EgressRecord[] = [];
     const sent = broker.request(
       { url: "http://127.0.0.1:2/", method: "GET", headers: [], redirect: "follow" },
