@@ -41,15 +41,16 @@ export async function demoCommand(): Promise<number> {
     STEPVAULT_LOG_LEVEL: "error",
   });
   const startedAt = performance.now();
-  const service = await Service.open(config, createServiceLog(config.logLevel));
+  let service: Service | undefined;
   try {
+    service = await Service.open(config, createServiceLog(config.logLevel));
     await service.startWorker();
     say(
       `Started PostgreSQL, a worker on BullMQ (${service.queue.backend}) and an echo server in ${seconds(startedAt)}.`,
     );
     return await runDemo(service, folder, `http://127.0.0.1:${port}/customers?source=demo`);
   } finally {
-    await service.close();
+    await service?.close();
     echo.close();
     rmSync(folder, { recursive: true, force: true });
   }

@@ -19,7 +19,7 @@ const settingsSchema = z.object({
     .string()
     .regex(/^postgres(ql)?:\/\//, "a postgres:// URL")
     .optional()
-    .describe("External PostgreSQL; without it an embedded server is started in the data directory"),
+    .describe("External PostgreSQL, a postgres:// URL; without it an embedded server is started in the data directory"),
   STEPVAULT_DATABASE_CONNECTIONS_MAX: z.coerce
     .number()
     .int()
@@ -31,7 +31,7 @@ const settingsSchema = z.object({
     .string()
     .regex(/^rediss?:\/\//, "a redis:// or rediss:// URL")
     .optional()
-    .describe("Redis for the queue; without it the queue lives in PostgreSQL"),
+    .describe("Redis for the queue, a redis:// or rediss:// URL; without it the queue lives in PostgreSQL"),
   STEPVAULT_MASTER_KEY: z
     .string()
     .regex(/^[A-Za-z0-9+/]{43}=$/, "32 bytes of base64")

@@ -205,7 +205,7 @@ export const errorCodes = {
   ERR_SANDBOX_START: {
     fault: "system",
     meaning: "The sandbox host process could not start",
-    mend: "Run `stepvault doctor`; check Node's version and that isolated-vm and pyodide are installed",
+    mend: "Check that Node is version 26 or newer and that npm installed isolated-vm and pyodide; the log has the reason",
   },
   ERR_BRIDGE_PROTOCOL: {
     fault: "system",

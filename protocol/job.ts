@@ -4,7 +4,7 @@
  * It holds names of secrets, never values. Imports nothing of ours beyond this folder.
  */
 import { z } from "zod";
-import { type ErrorCode, StepvaultError } from "./error.ts";
+import { type ErrorCode, errorCodes, StepvaultError } from "./error.ts";
 import { idSchema } from "./ids.ts";
 import { payloadLimits, stepLimitsSchema } from "./limits.ts";
 
@@ -107,54 +107,31 @@ export type RunEventBody =
 
 export type RunEvent = { runId: string; seq: number; time: string } & RunEventBody;
 
-/** The final status that an error gives a run. */
-export function statusOfError(code: ErrorCode): FinalStatus {
-  switch (code) {
-    case "ERR_LIMIT_WALL_TIME":
-    case "ERR_LIMIT_CPU_TIME":
-      return "timed_out";
-    case "ERR_LIMIT_MEMORY":
-      return "out_of_memory";
-    case "ERR_RUN_CANCELLED":
-      return "cancelled";
-    case "ERR_SANDBOX_CRASHED":
-    case "ERR_WORKER_LOST":
-    case "ERR_BRIDGE_PROTOCOL":
-      return "crashed";
-    case "ERR_STEP_SYNTAX":
-    case "ERR_STEP_THREW":
-    case "ERR_STEP_EXITED":
-    case "ERR_STEP_STALLED":
-    case "ERR_OUTPUT_NOT_JSON":
-    case "ERR_EGRESS_REFUSED":
-    case "ERR_EGRESS_FAILED":
-    case "ERR_REDACTION_FAILED":
-    case "ERR_INTERNAL":
-      return "failed";
-    default:
-      return rejectingCodes.has(code) ? "rejected" : "limit_exceeded";
-  }
-}
+const statuses: Partial<Record<ErrorCode, FinalStatus>> = {
+  ERR_LIMIT_WALL_TIME: "timed_out",
+  ERR_LIMIT_CPU_TIME: "timed_out",
+  ERR_LIMIT_MEMORY: "out_of_memory",
+  ERR_LIMIT_PAYLOAD: "rejected",
+  ERR_REFERENCE_COUNT: "rejected",
+  ERR_RUN_CANCELLED: "cancelled",
+  ERR_SANDBOX_CRASHED: "crashed",
+  ERR_WORKER_LOST: "crashed",
+  ERR_BRIDGE_PROTOCOL: "crashed",
+  ERR_STEP_SYNTAX: "failed",
+  ERR_STEP_THREW: "failed",
+  ERR_STEP_EXITED: "failed",
+  ERR_STEP_STALLED: "failed",
+  ERR_OUTPUT_NOT_JSON: "failed",
+  ERR_EGRESS_REFUSED: "failed",
+  ERR_EGRESS_FAILED: "failed",
+  ERR_REDACTION_FAILED: "failed",
+  ERR_INTERNAL: "failed",
+};
 
-/** Codes that a run ends with before any of its code has run. */
-const rejectingCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  "ERR_JOB_INVALID",
-  "ERR_FILE_UNREADABLE",
-  "ERR_LANGUAGE_UNKNOWN",
-  "ERR_PROJECT_UNKNOWN",
-  "ERR_STEP_UNKNOWN",
-  "ERR_REFERENCE_POSITION",
-  "ERR_REFERENCE_COUNT",
-  "ERR_INPUTS_TEMPLATE",
-  "ERR_SECRET_UNKNOWN",
-  "ERR_SECRET_DISABLED",
-  "ERR_SECRET_TAMPERED",
-  "ERR_MASTER_KEY_INVALID",
-  "ERR_LIMIT_PAYLOAD",
-  "ERR_LIMIT_TOO_HIGH",
-  "ERR_SANDBOX_START",
-  "ERR_DATABASE",
-]);
+/** The final status that an error gives a run. What is not named above is a limit, or was refused before any code ran. */
+export function statusOfError(code: ErrorCode): FinalStatus {
+  return statuses[code] ?? (errorCodes[code].fault === "limit" ? "limit_exceeded" : "rejected");
+}
 
 /**
  * A payload from the queue as a Job. Throws ERR_LANGUAGE_UNKNOWN, ERR_LIMIT_PAYLOAD or ERR_JOB_INVALID; the message

@@ -6,7 +6,7 @@
 import { inspect } from "node:util";
 import { z } from "zod";
 
-export const secretNamePattern = "[A-Za-z_][A-Za-z0-9_]{0,127}";
+const secretNamePattern = "[A-Za-z_][A-Za-z0-9_]{0,127}";
 
 export const secretNameSchema = z
   .string()

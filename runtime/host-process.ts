@@ -4,6 +4,7 @@
  * stdin and stdout; its stderr is kept only until it is ready, since later it may hold what a step wrote.
  */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -40,7 +41,8 @@ function packageFolder(name: string): string {
     const candidate = path.join(folder, name);
     try {
       require.resolve(path.join(candidate, "package.json"));
-      return candidate;
+      // Node asks for permission to read the target of a link, not the link.
+      return realpathSync(candidate);
     } catch {
       // Not in this node_modules; the next one up may hold it.
     }

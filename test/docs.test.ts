@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { configRows } from "../protocol/config.ts";
 import { errorCodes } from "../protocol/error.ts";
 import { limitNames, payloadLimits } from "../protocol/limits.ts";
@@ -97,6 +97,7 @@ describe("examples", () => {
 
   test("the transcript of README.md is what the commands print", async () => {
     const folder = mkdtempSync(path.join(tmpdir(), "stepvault-readme-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
     symlinkSync(inject("cacheDir"), path.join(folder, "cache"));
     const env = { PATH: `${path.dirname(process.execPath)}:${process.env["PATH"] ?? ""}`, STEPVAULT_DATA_DIR: folder };
     const [, transcript = ""] = /```console\n([\s\S]*?)```/.exec(read("README.md")) ?? [];
@@ -107,7 +108,6 @@ describe("examples", () => {
       const { stdout } = await run("sh", ["-c", `exec 2>&1; ${command}`], { cwd: root, env });
       expect(withoutTimes(stdout)).toBe(withoutTimes(shown.join("\n")));
     }
-    rmSync(folder, { recursive: true });
   });
 
   test("docs/jobs.md holds the example programs as they are", () => {
@@ -138,12 +138,12 @@ describe("examples", () => {
 
   test("a program of its own runs a step with the library", async () => {
     const folder = mkdtempSync(path.join(tmpdir(), "stepvault-library-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
     symlinkSync(inject("cacheDir"), path.join(folder, "cache"));
     expect(await runExample("library.ts", [folder])).toMatchObject({
       status: "succeeded",
       output: "[REDACTED:api_key]",
     });
-    rmSync(folder, { recursive: true });
   });
 });
 

@@ -80,10 +80,8 @@ create table runs (
   language text,
   step_id uuid,
   labels json,
-  job json,
   result json,
   worker_id text,
-  next_seq int not null default 0,
   created_at timestamptz not null default now(),
   started_at timestamptz,
   ended_at timestamptz

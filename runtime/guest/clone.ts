@@ -10,7 +10,7 @@ function dataCloneError(what: string): Error {
   return error;
 }
 
-export function cloneValue(value: unknown, seen = new Map<object, unknown>()): unknown {
+function cloneValue(value: unknown, seen = new Map<object, unknown>()): unknown {
   if (typeof value === "function") throw dataCloneError("A function");
   if (typeof value === "symbol") throw dataCloneError("A symbol");
   if (typeof value !== "object" || value === null) return value;

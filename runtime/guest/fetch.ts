@@ -21,7 +21,7 @@ interface ResponseEvent {
   error?: { code: string; message: string };
 }
 
-export class GuestHeaders {
+class GuestHeaders {
   #pairs: [string, string][] = [];
 
   constructor(init: unknown = {}) {
@@ -73,7 +73,7 @@ export class GuestHeaders {
   }
 }
 
-export class GuestResponse {
+class GuestResponse {
   readonly status: number;
   readonly statusText: string;
   readonly headers: GuestHeaders;
@@ -128,7 +128,7 @@ export class GuestResponse {
 }
 
 /** A body as bytes and the content type it implies; undefined for no body. */
-export function encodeBody(body: unknown): { bytes: Uint8Array; contentType?: string } | undefined {
+function encodeBody(body: unknown): { bytes: Uint8Array; contentType?: string } | undefined {
   if (body === null || body === undefined) return undefined;
   if (ArrayBuffer.isView(body)) return { bytes: new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice() };
   if (body instanceof ArrayBuffer) return { bytes: new Uint8Array(body.slice(0)) };
@@ -138,7 +138,7 @@ export function encodeBody(body: unknown): { bytes: Uint8Array; contentType?: st
   return { bytes, contentType: "text/plain;charset=UTF-8" };
 }
 
-export class GuestAbortSignal {
+class GuestAbortSignal {
   aborted = false;
   reason: unknown = undefined;
   onabort: ((event: { type: string }) => void) | null = null;
@@ -166,7 +166,7 @@ export class GuestAbortSignal {
   }
 }
 
-export class GuestAbortController {
+class GuestAbortController {
   readonly signal = new GuestAbortSignal();
   abort(reason: unknown = namedError("AbortError", "This operation was aborted")): void {
     this.signal.abortWith(reason);
@@ -188,7 +188,7 @@ interface FetchInit {
 }
 
 /** A request as `fetch` takes it: a URL or another request, with what the init changes. */
-export class GuestRequest {
+class GuestRequest {
   readonly url: string;
   readonly method: string;
   readonly headers: GuestHeaders;

@@ -138,7 +138,7 @@ function constructorName(value: object): string {
 }
 
 /** Name, message and the user's own frames. */
-export function formatError(error: Error): string {
+function formatError(error: Error): string {
   const { name, message, stack } = describeError(error);
   const head = message === "" ? name : `${name}: ${message}`;
   const cause = Object.getOwnPropertyDescriptor(error, "cause")?.value as unknown;

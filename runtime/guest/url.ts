@@ -135,7 +135,7 @@ function encodeForm(text: string): string {
     .replaceAll("%20", "+");
 }
 
-export class GuestURL {
+class GuestURL {
   #parts: UrlParts;
   readonly searchParams: GuestURLSearchParams;
 

@@ -8,21 +8,29 @@ import type { GuestPort } from "./guest-port.ts";
 
 export type EnterGuest = (method: ivm.Reference, args: unknown[]) => void;
 
-/** `describeError` turns what isolated-vm throws, when the call itself fails, into the run's error. */
-export function createGuestEntry(port: GuestPort, describeError: (error: unknown) => HostError): EnterGuest {
+/**
+ * `describeError` turns what isolated-vm throws, when the call itself fails, into the run's error; undefined when the
+ * step may go on.
+ */
+export function createGuestEntry(
+  port: GuestPort,
+  describeError: (error: unknown) => HostError | undefined,
+): EnterGuest {
   let inside = 0;
+  const left = (): void => {
+    inside -= 1;
+    // Messages that the call sent were queued before its end, but may be handled after it.
+    setImmediate(() => {
+      if (inside === 0) failIfStalled(port);
+    });
+  };
   return (method, args) => {
     inside += 1;
-    method.apply(undefined, args, { result: { copy: true } }).then(
-      () => {
-        inside -= 1;
-        // Messages that the call sent were queued before its end, but may be handled after it.
-        setImmediate(() => {
-          if (inside === 0) failIfStalled(port);
-        });
-      },
-      (error: unknown) => port.fail(describeError(error)),
-    );
+    method.apply(undefined, args, { result: { copy: true } }).then(left, (error: unknown) => {
+      const reason = describeError(error);
+      if (reason === undefined) left();
+      else port.fail(reason);
+    });
   };
 }
 

@@ -57,7 +57,11 @@ export function createJavaScriptSession(worker: WorkerPort): Session {
       const values = JSON.stringify(bindings.map(({ value }) => value));
       const execute = `{"values":${values},"params":${params},"steps":${steps},"inputs":${inputs}}`;
 
-      const enter = createGuestEntry(port, (error) => describeIsolateError(error, isolate, message));
+      const enter = createGuestEntry(port, (error) => {
+        const reason = describeIsolateError(isolate, message);
+        if (reason === undefined) warnOfRejection(port, error);
+        return reason;
+      });
       port.onDeliver((text) => enter(receive, [text]));
       worker.send({ type: "started" });
       enter(run, [step.derefInto(), execute]);
@@ -94,11 +98,18 @@ function parseSyntaxError(error: unknown): { message: string; position: Partial<
   return { message: at[1] ?? "", position: { line: Number(at[2]), column: Number(at[3]) } };
 }
 
-function describeIsolateError(error: unknown, isolate: ivm.Isolate, { limits }: ExecuteMessage): HostError {
-  const text = error instanceof Error ? error.message : "";
-  if (isolate.isDisposed || text.includes("memory limit")) {
-    const message = `Cannot go on: the step needs more than ${limits.memoryBytesMax} bytes of memory (memoryBytesMax)`;
-    return { code: "ERR_LIMIT_MEMORY", message };
-  }
-  return { code: "ERR_STEP_THREW", message: "Cannot go on: the step broke the code around it" };
+/** What ends a run from inside isolated-vm; undefined for a rejection that nobody handles, or not yet. */
+function describeIsolateError(isolate: ivm.Isolate, { limits }: ExecuteMessage): HostError | undefined {
+  if (!isolate.isDisposed) return undefined;
+  return {
+    code: "ERR_LIMIT_MEMORY",
+    message: `Cannot go on: the step needs more than ${limits.memoryBytesMax} bytes of memory (memoryBytesMax)`,
+  };
+}
+
+/** The step's code catches a rejection later, or never: both go on, as in a browser, and the log says so. */
+function warnOfRejection(port: GuestPort, error: unknown): void {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : "not an Error";
+  const message = `A promise was rejected while nothing awaited it: ${text}`;
+  void port.call(JSON.stringify({ type: "log", level: "warn", message }));
 }

@@ -1,5 +1,5 @@
 /** Steps run straight in a sandbox, without queue, vault or redaction: what a step does is what the test sees. */
-import { inject } from "vitest";
+import { inject, test } from "vitest";
 import type { Json, Language, NetworkPolicy } from "../../protocol/job.ts";
 import { limitNames, type Limits, limitTable } from "../../protocol/limits.ts";
 import { Sandbox, type SandboxEvent, type SandboxOutcome } from "../../runtime/sandbox.ts";
@@ -69,4 +69,27 @@ export async function runStep(
     .join("");
   if ("error" in outcome) return { outcome, events, output: undefined, code: outcome.error.code, text };
   return { outcome, events, output: JSON.parse(outcome.output) as Json, code: undefined, text };
+}
+
+/** One program in each language, of the same behaviour. */
+export interface Program {
+  javascript: string;
+  python: string;
+}
+
+export type InBothLanguages = (
+  title: string,
+  programs: Program,
+  check: (run: StepRun, language: Language) => void,
+  options?: StepOptions,
+) => void;
+
+/** Declares one test per language for the same behaviour. The sandbox is asked for when the test runs. */
+export function perLanguage(sandbox: () => Sandbox): InBothLanguages {
+  return (title, programs, check, options = {}) => {
+    for (const language of ["javascript", "python"] as const) {
+      test(`${title} (${language})`, async () =>
+        check(await runStep(sandbox(), language, programs[language], options), language));
+    }
+  };
 }
