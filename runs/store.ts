@@ -133,6 +133,14 @@ export class RunStore {
     return { id, projectId: row.project_id, status, labels: row.labels ?? {}, createdAt: row.created_at, result };
   }
 
+  /** The result of a run that has ended, whatever its project; undefined before that. */
+  async result(runId: string): Promise<RunResult | undefined> {
+    const { rows } = await this.#database.query<{ result: RunResult | null }>("select result from runs where id = $1", [
+      runId,
+    ]);
+    return rows[0]?.result ?? undefined;
+  }
+
   /** Events of a run from number `from` on, in order, at most `limit`. */
   async listEvents(projectId: string, runId: string, { from = 0, limit = 1_000 } = {}): Promise<RunEvent[]> {
     const { rows } = await this.#database.query<{ seq: number; time: Date; body: RunEventBody & Record<string, Json> }>(

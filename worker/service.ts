@@ -87,7 +87,9 @@ export class Service {
 
   /** The result of a submitted run, once it has ended. */
   async result(runId: string, timeoutMs: number = resultTimeMsMax): Promise<RunResult> {
-    return await this.queue.waitForResult(runId, timeoutMs);
+    const told = await this.queue.waitForResult(runId, timeoutMs);
+    // The queue's copy has lost the order of object keys on PostgreSQL; a job that was no run has only that one.
+    return (await this.store.result(runId)) ?? told;
   }
 
   /** Takes no more jobs, lets running ones end, and closes everything. */

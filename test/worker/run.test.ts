@@ -154,6 +154,11 @@ print(base64.b64encode(("user:" + k).encode()).decode(), k.encode().hex())`;
     expect((await vault.events(runId)).filter(({ kind }) => kind === "finished")).toHaveLength(1);
   });
 
+  test("object keys keep their order", async () => {
+    const result = await vault.run(step("javascript", "return { zebra: 1, b: { yy: 1, a: 2 }, a: 3 }"));
+    expect(JSON.stringify(result.output)).toBe('{"zebra":1,"b":{"yy":1,"a":2},"a":3}');
+  });
+
   test("NUL and lone surrogates in params and output survive", async () => {
     const text = "a\0b\ud800";
     const result = await vault.run({
