@@ -18,9 +18,9 @@ function cloneValue(value: unknown, seen = new Map<object, unknown>()): unknown 
   const clone = emptyClone(value, seen);
   seen.set(value, clone);
   if (value instanceof Map)
-    for (const [key, item] of [...value])
+    for (const [key, item] of value)
       (clone as Map<unknown, unknown>).set(cloneValue(key, seen), cloneValue(item, seen));
-  else if (value instanceof Set) for (const item of [...value]) (clone as Set<unknown>).add(cloneValue(item, seen));
+  else if (value instanceof Set) for (const item of value) (clone as Set<unknown>).add(cloneValue(item, seen));
   else if (value instanceof Error) copyError(value, clone as Error, seen);
   else if (Array.isArray(value) || isPlain(value)) {
     for (const key of Object.keys(value))
@@ -40,7 +40,7 @@ function emptyClone(value: object, seen: Map<object, unknown>): object {
   if (value instanceof ArrayBuffer) return value.slice(0);
   if (ArrayBuffer.isView(value)) return cloneView(value, seen);
   if (value instanceof Number || value instanceof String || value instanceof Boolean)
-    return new Object(value.valueOf()) as object;
+    return new Object(value.valueOf());
   if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet || value instanceof WeakRef) {
     throw dataCloneError(`A ${value.constructor.name}`);
   }

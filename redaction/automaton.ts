@@ -1,0 +1,209 @@
+/**
+ * Aho-Corasick over bytes: knows needles by number and nothing of secrets.
+ *
+ * A trie of up to millions of nodes must be built in milliseconds, so a node is a row in typed arrays and its first
+ * child lies inline; only further children go to a hash table. A scan asks for the longest needle ending at a byte,
+ * which is all that a union of spans needs. One step is amortised constant time whatever the needles look like.
+ */
+
+const ROOT = 0;
+/** Multiplier of Fibonacci hashing; the top bits of the product choose the slot. */
+const HASH = 0x9e3779b1;
+/** A table key is node * 256 + symbol in 32 bits, and -1 means empty. */
+const NODES_MAX = 2 ** 23;
+
+export class Automaton {
+  /** Byte length of each needle. */
+  readonly lengths: number[] = [];
+  #nodes = 1;
+  #depth = new Int32Array(256);
+  #parent = new Int32Array(256);
+  #symbol = new Uint8Array(256);
+  #firstChild = new Int32Array(256).fill(-1);
+  #sibling = new Int32Array(256).fill(-1);
+  #own = new Int32Array(256).fill(-1);
+  #fail = new Int32Array(256);
+  #longest = new Int32Array(256).fill(-1);
+  readonly #rootRow = new Int32Array(256);
+  #tableKey = new Int32Array(512).fill(-1);
+  #tableNode = new Int32Array(512);
+  #tableUsed = 0;
+  #nodeOfNeedle: number[] = [];
+  #linked = true;
+
+  get nodes(): number {
+    return this.#nodes;
+  }
+
+  /** Adds a needle and gives its number; a needle already present keeps the number it has. */
+  add(needle: Uint8Array): number {
+    let node = ROOT;
+    for (let i = 0; i < needle.length; i++) {
+      const symbol = needle[i]!;
+      const next = this.#child(node, symbol);
+      node = next === -1 ? this.#append(node, symbol) : next;
+    }
+    const known = this.#own[node]!;
+    if (known !== -1) return known;
+    const id = this.lengths.push(needle.length) - 1;
+    this.#own[node] = id;
+    this.#nodeOfNeedle[id] = node;
+    this.#linked = false;
+    return id;
+  }
+
+  /** The state after one more byte. Call `link()` first when needles were added. */
+  step(state: number, symbol: number): number {
+    const firstChild = this.#firstChild;
+    for (;;) {
+      if (state === ROOT) return this.#rootRow[symbol]!;
+      const first = firstChild[state]!;
+      if (first !== -1) {
+        if (this.#symbol[first] === symbol) return first;
+        if (this.#sibling[first] !== -1) {
+          const next = this.#lookup(state, symbol);
+          if (next !== -1) return next;
+        }
+      }
+      state = this.#fail[state]!;
+    }
+  }
+
+  /** How many of the bytes read last could still begin a needle. */
+  depth(state: number): number {
+    return this.#depth[state]!;
+  }
+
+  /** The next shorter state: the longest proper suffix that still begins a needle. */
+  fail(state: number): number {
+    return this.#fail[state]!;
+  }
+
+  /** The same state without what cannot go on: a needle that is complete and begins no longer one. */
+  open(state: number): number {
+    while (state !== ROOT && this.#firstChild[state] === -1) state = this.#fail[state]!;
+    return state;
+  }
+
+  /** The longest needle that ends here, or -1. */
+  longest(state: number): number {
+    return this.#longest[state]!;
+  }
+
+  /** The next shorter needle that ends where this one ends, or -1. */
+  nextShorter(needle: number): number {
+    return this.#longest[this.#fail[this.#nodeOfNeedle[needle]!]!]!;
+  }
+
+  /** The needle found by going on from this state along first children: names whose prefix a state is. */
+  needleBelow(state: number): number {
+    let node = state;
+    while (this.#own[node] === -1) {
+      const first = this.#firstChild[node]!;
+      if (first === -1) return -1;
+      node = first;
+    }
+    return this.#own[node]!;
+  }
+
+  /** Computes the failure links, breadth first. States stay valid when needles are added later. */
+  link(): void {
+    if (this.#linked) return;
+    this.#linked = true;
+    const queue = new Int32Array(this.#nodes);
+    let tail = 0;
+    for (let symbol = 0; symbol < 256; symbol++) {
+      const child = this.#rootRow[symbol]!;
+      if (child !== ROOT) queue[tail++] = child;
+    }
+    const { fail, longest, own } = { fail: this.#fail, longest: this.#longest, own: this.#own };
+    for (let head = 0; head < tail; head++) {
+      const node = queue[head]!;
+      const parent = this.#parent[node]!;
+      fail[node] = parent === ROOT ? ROOT : this.step(fail[parent]!, this.#symbol[node]!);
+      longest[node] = own[node] === -1 ? longest[fail[node]]! : own[node]!;
+      for (let child = this.#firstChild[node]!; child !== -1; child = this.#sibling[child]!) queue[tail++] = child;
+    }
+  }
+
+  #child(node: number, symbol: number): number {
+    if (node === ROOT) return this.#rootRow[symbol] || -1;
+    const first = this.#firstChild[node]!;
+    if (first === -1) return -1;
+    if (this.#symbol[first] === symbol) return first;
+    return this.#sibling[first] === -1 ? -1 : this.#lookup(node, symbol);
+  }
+
+  #append(parent: number, symbol: number): number {
+    const node = this.#nodes++;
+    if (node === NODES_MAX)
+      throw new RangeError(`Cannot add a needle: the automaton holds its limit of ${NODES_MAX} nodes`);
+    if (node === this.#depth.length) this.#grow();
+    this.#depth[node] = this.#depth[parent]! + 1;
+    this.#parent[node] = parent;
+    this.#symbol[node] = symbol;
+    if (parent === ROOT) {
+      this.#rootRow[symbol] = node;
+      return node;
+    }
+    const first = this.#firstChild[parent]!;
+    if (first === -1) {
+      this.#firstChild[parent] = node;
+    } else {
+      this.#sibling[node] = this.#sibling[first]!;
+      this.#sibling[first] = node;
+      this.#insert(parent, symbol, node);
+    }
+    return node;
+  }
+
+  #grow(): void {
+    const size = this.#depth.length * 2;
+    const copy = (from: Int32Array, fill: number): Int32Array<ArrayBuffer> => {
+      const to = new Int32Array(size);
+      if (fill !== 0) to.fill(fill, from.length);
+      to.set(from);
+      return to;
+    };
+    this.#depth = copy(this.#depth, 0);
+    this.#parent = copy(this.#parent, 0);
+    this.#firstChild = copy(this.#firstChild, -1);
+    this.#sibling = copy(this.#sibling, -1);
+    this.#own = copy(this.#own, -1);
+    this.#fail = copy(this.#fail, 0);
+    this.#longest = copy(this.#longest, -1);
+    const symbols = new Uint8Array(size);
+    symbols.set(this.#symbol);
+    this.#symbol = symbols;
+  }
+
+  #lookup(node: number, symbol: number): number {
+    const mask = this.#tableKey.length - 1;
+    const key = (node * 256 + symbol) | 0;
+    for (let slot = Math.imul(key, HASH) >>> Math.clz32(mask); ; slot = (slot + 1) & mask) {
+      const found = this.#tableKey[slot]!;
+      if (found === key) return this.#tableNode[slot]!;
+      if (found === -1) return -1;
+    }
+  }
+
+  #insert(node: number, symbol: number, child: number): void {
+    if (++this.#tableUsed * 2 > this.#tableKey.length) this.#rehash();
+    this.#put((node * 256 + symbol) | 0, child);
+  }
+
+  #put(key: number, child: number): void {
+    const mask = this.#tableKey.length - 1;
+    let slot = Math.imul(key, HASH) >>> Math.clz32(mask);
+    while (this.#tableKey[slot] !== -1) slot = (slot + 1) & mask;
+    this.#tableKey[slot] = key;
+    this.#tableNode[slot] = child;
+  }
+
+  #rehash(): void {
+    const { keys, nodes } = { keys: this.#tableKey, nodes: this.#tableNode };
+    this.#tableKey = new Int32Array(keys.length * 2).fill(-1);
+    this.#tableNode = new Int32Array(keys.length * 2);
+    for (let i = 0; i < keys.length; i++) if (keys[i] !== -1) this.#put(keys[i]!, nodes[i]!);
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Compressed data within a run of digits or as such: told by its first bytes, inflated byte by byte, and scanned as it
+ * comes. What is masked is the part of it that the value was made from.
+ */
+
+import { HEAD_BYTES, wrapperOf } from "./compression.ts";
+import type { OnDecoded } from "./chain.ts";
+import { DecodedText } from "./decoded.ts";
+import { isText, OTHER } from "./digits.ts";
+import { Inflater, type Wrapper } from "./inflate.ts";
+import type { Scanner } from "./scanner.ts";
+
+export class Compressed {
+  readonly #inflater: Inflater;
+  readonly #wrapper: Wrapper;
+  readonly #openScanner: () => Scanner;
+  readonly #onDecoded: OnDecoded;
+  #text: DecodedText | undefined;
+  #done = false;
+
+  constructor(wrapper: Wrapper, openScanner: () => Scanner, onDecoded: OnDecoded) {
+    this.#wrapper = wrapper;
+    this.#inflater = new Inflater(wrapper);
+    this.#openScanner = openScanner;
+    this.#onDecoded = onDecoded;
+  }
+
+  get done(): boolean {
+    return this.#done;
+  }
+
+  write(byte: number, start: number, end: number): void {
+    if (this.#done) return;
+    this.#inflater.write(byte);
+    for (const out of this.#inflater.take()) {
+      // Data without a header may be no compressed data at all; only text is worth a scan.
+      if (this.#wrapper === "raw" && !isText(out)) {
+        this.end();
+        return;
+      }
+      if (this.#text === undefined) {
+        this.#text = new DecodedText(this.#openScanner(), (from, to, nameEnd, inner) =>
+          this.#onDecoded(from, to, nameEnd, inner, this.#wrapper),
+        );
+        this.#text.begin();
+      }
+      this.#text.add(out, start, end);
+    }
+    if (this.#inflater.done) this.end();
+  }
+
+  /** From where on bytes could still become a match, or Infinity. */
+  get liveFrom(): number {
+    if (this.#done || this.#text === undefined) return Infinity;
+    this.#text.flush(false);
+    return this.#text.liveFrom;
+  }
+
+  end(): void {
+    if (!this.#done) this.#text?.flush(true);
+    this.#done = true;
+  }
+}
+
+/** The first bytes of a run: whether it begins like compressed data can be told from them. */
+export class RunHead {
+  readonly #bitsPerDigit: number;
+  readonly #table: Uint8Array;
+  readonly #open: (wrapper: Wrapper) => Compressed;
+  #bytes: { byte: number; start: number; end: number }[] = [];
+  #bits = 0;
+  #bitCount = 0;
+  #start = 0;
+  #digits = 0;
+  #state: "reading" | "over" | Compressed = "reading";
+
+  constructor(bitsPerDigit: number, table: Uint8Array, open: (wrapper: Wrapper) => Compressed) {
+    this.#bitsPerDigit = bitsPerDigit;
+    this.#table = table;
+    this.#open = open;
+  }
+
+  get isOver(): boolean {
+    return this.#state === "over";
+  }
+
+  /** A new line of a wrapped run may begin other data, unless some is under way. */
+  nextLine(): void {
+    if (this.#state === "over") this.end();
+  }
+
+  /** Leaves the run that begins alone. */
+  skip(): void {
+    this.#state = "over";
+  }
+
+  digit(code: number, place: number): void {
+    if (this.#state === "over") return;
+    const value = this.#table[code]!;
+    if (value === OTHER) {
+      this.end();
+      this.#state = "over";
+      return;
+    }
+    this.#digits++;
+    if (this.#bitCount === 0) this.#start = place;
+    this.#bits = ((this.#bits << this.#bitsPerDigit) | value) & 0xffff;
+    this.#bitCount += this.#bitsPerDigit;
+    if (this.#bitCount >= 8) {
+      this.#bitCount -= 8;
+      this.#byte((this.#bits >> this.#bitCount) & 255, this.#start, place + 1);
+      this.#start = place;
+    }
+    if (this.#bytes.length === HEAD_BYTES) this.#decide();
+  }
+
+  get liveFrom(): number {
+    if (this.#state === "over") return Infinity;
+    if (this.#state !== "reading") return Math.min(this.#state.liveFrom, this.#bitCount > 0 ? this.#start : Infinity);
+    if (this.#digits === 0) return Infinity;
+    if (this.#bytes.length === 0) return this.#start;
+    return wrapperOf(this.#bytes.map((each) => each.byte)) === undefined ? Infinity : this.#bytes[0]!.start;
+  }
+
+  end(): void {
+    if (typeof this.#state === "object") this.#state.end();
+    this.#state = "reading";
+    this.#bytes = [];
+    this.#bits = 0;
+    this.#bitCount = 0;
+    this.#digits = 0;
+  }
+
+  #byte(byte: number, start: number, end: number): void {
+    if (this.#state === "reading") this.#bytes.push({ byte, start, end });
+    else if (typeof this.#state === "object") {
+      this.#state.write(byte, start, end);
+      if (this.#state.done) this.#state = "over";
+    }
+  }
+
+  #decide(): void {
+    const wrapper = wrapperOf(this.#bytes.map((each) => each.byte));
+    const bytes = this.#bytes;
+    this.#bytes = [];
+    if (wrapper === undefined) {
+      this.#state = "over";
+      return;
+    }
+    this.#state = this.#open(wrapper);
+    for (const { byte, start, end } of bytes) this.#byte(byte, start, end);
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Scans what a stretch of the text stands for after decoding, and says in places of the text what has to be masked
+ * there. Decoded bytes are added with the place they came from; how they were decoded it does not know.
+ */
+
+import type { Scanner, Span } from "./scanner.ts";
+
+/** Places in the text: where the span starts and ends, and where the match ends that it is named for. */
+export type OnSpan = (start: number, end: number, nameEnd: number, inner: Span) => void;
+
+const FLUSH = 1024;
+
+export class DecodedText {
+  readonly #scanner: Scanner;
+  readonly #onSpan: OnSpan;
+  readonly #bytes = new Uint8Array(FLUSH);
+  #count = 0;
+  #total = 0;
+  /** Start and end in the text of every decoded byte that may still be asked for. */
+  #starts = new Float64Array(FLUSH);
+  #ends = new Float64Array(FLUSH);
+  /** The number of the first byte in those lists. */
+  #first = 0;
+
+  constructor(scanner: Scanner, onSpan: OnSpan) {
+    this.#scanner = scanner;
+    this.#onSpan = onSpan;
+  }
+
+  /** Begins another stretch. */
+  begin(): void {
+    this.#scanner.restart();
+    this.#count = 0;
+    this.#total = 0;
+    this.#first = 0;
+  }
+
+  /** One more decoded byte, and the stretch of the text that holds it. */
+  add(byte: number, start: number, end: number): void {
+    const at = this.#total + this.#count - this.#first;
+    if (at === this.#starts.length) this.#grow();
+    this.#starts[at] = start;
+    this.#ends[at] = end;
+    this.#bytes[this.#count++] = byte;
+    if (this.#count === FLUSH) this.flush(false);
+  }
+
+  /** Scans what was added; with `last` nothing follows. */
+  flush(last: boolean): void {
+    if (this.#count === 0 && !last) return;
+    this.#scanner.read(this.#bytes.slice(0, this.#count), last);
+    this.#total += this.#count;
+    this.#count = 0;
+    for (const span of this.#scanner.spans) {
+      const at = span.start - this.#first;
+      const [end, nameEnd] = [this.#ends[span.end - 1 - this.#first]!, this.#ends[span.nameEnd - 1 - this.#first]!];
+      if (at >= 0) this.#onSpan(this.#starts[at]!, end, nameEnd, span);
+    }
+    this.#scanner.spans = [];
+    const drop = Math.min(this.#scanner.safe, this.#total) - this.#first;
+    if (drop < FLUSH / 2) return;
+    this.#starts.copyWithin(0, drop, this.#total - this.#first);
+    this.#ends.copyWithin(0, drop, this.#total - this.#first);
+    this.#first += drop;
+  }
+
+  /** From which place of the text on bytes could still become a match, or Infinity. Flush first. */
+  get liveFrom(): number {
+    return this.#scanner.safe < this.#total ? this.#starts[this.#scanner.safe - this.#first]! : Infinity;
+  }
+
+  #grow(): void {
+    const [starts, ends] = [this.#starts, this.#ends];
+    this.#starts = new Float64Array(starts.length * 2);
+    this.#ends = new Float64Array(starts.length * 2);
+    this.#starts.set(starts);
+    this.#ends.set(ends);
+  }
+}

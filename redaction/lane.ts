@@ -1,0 +1,98 @@
+/**
+ * One automaton running over the raw bytes. Skips where it can, steps where a needle may be under way, and says from
+ * where on bytes must be held. What it reports does not depend on how the stream is cut; what a match means it does
+ * not know.
+ */
+
+import type { Automaton } from "./automaton.ts";
+import type { SkipSearch } from "./skip.ts";
+import type { SymbolSkip } from "./symbol-skip.ts";
+
+export type Needles = {
+  readonly automaton: Automaton;
+  readonly skip: SkipSearch;
+  readonly symbolSkip: SymbolSkip;
+  /** Whether every needle that ends at a byte is reported, or the longest only. */
+  readonly reportsAll: boolean;
+  /** In a canonical view: how many raw bytes a match may spread over before its last symbol. */
+  readonly spreadMax: number;
+  readonly longest: number;
+};
+
+export type OnMatch = (start: number, end: number, needle: number) => void;
+
+/** A state this shallow is left to the skipping search, which reads those few bytes again. */
+const SHALLOW = 2;
+/** While a needle is under way, whether to skip is asked again after so many bytes. */
+const RETRY = 4;
+
+export class Lane {
+  #state = 0;
+  #position = 0;
+  #needles: Needles;
+
+  constructor(needles: Needles) {
+    this.#needles = needles;
+  }
+
+  /** Goes over to a grown set of needles; what is under way stays under way. */
+  adopt(needles: Needles): void {
+    this.#needles = needles;
+  }
+
+  /** Begins a new text. */
+  restart(): void {
+    this.#state = 0;
+    this.#position = 0;
+  }
+
+  /** How many bytes read last could still begin a needle. */
+  get depth(): number {
+    return this.#needles.automaton.depth(this.#state);
+  }
+
+  /** A needle that could still be completed, or -1. */
+  get underWay(): number {
+    return this.#state === 0 ? -1 : this.#needles.automaton.needleBelow(this.#state);
+  }
+
+  /** Where the last byte of what is under way ends. */
+  get readTo(): number {
+    return this.#position;
+  }
+
+  /** From where on bytes could still become a match. */
+  get liveFrom(): number {
+    return this.#position - this.depth;
+  }
+
+  /** Reads the next bytes, which lie at `base`. */
+  read(bytes: Uint8Array, base: number, onMatch: OnMatch): void {
+    const to = bytes.length;
+    const { automaton, skip, reportsAll } = this.#needles;
+    // Bytes read again must not hold a whole needle, or it would be reported twice.
+    const shallow = Math.min(SHALLOW, skip.window - 1);
+    let state = this.#state;
+    let i = 0;
+    let stepTo = 0;
+    while (i < to) {
+      if (i >= stepTo) {
+        const depth = automaton.depth(state);
+        if (depth <= shallow && i >= depth) {
+          const next = skip.next(bytes, i - depth, to);
+          state = 0;
+          i = next < 0 ? -1 - next : next;
+          stepTo = next < 0 ? to : next + Math.max(skip.window, SHALLOW + 1);
+        } else stepTo = i + RETRY;
+      }
+      state = automaton.step(state, bytes[i++]!);
+      let needle = automaton.longest(state);
+      while (needle !== -1) {
+        onMatch(base + i - automaton.lengths[needle]!, base + i, needle);
+        needle = reportsAll ? automaton.nextShorter(needle) : -1;
+      }
+    }
+    this.#state = automaton.open(state);
+    this.#position = base + to;
+  }
+}

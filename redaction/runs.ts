@@ -1,0 +1,196 @@
+/**
+ * Looks into long runs of base64 and hexadecimal digits, and into compressed data within them or in the open.
+ *
+ * Of each run every alignment is decoded; a stretch that decodes to text is scanned like any text, so that a value
+ * encoded twice is found. Runs that begin like compressed data are inflated. Nothing is collected: a byte is held only
+ * while what it decodes to could become a match. A run without text in it costs a few table look-ups per character.
+ */
+
+import { Chain, type OnDecoded } from "./chain.ts";
+import { Compressed, RunHead } from "./compressed.ts";
+import { HEAD_BYTES, wrapperOf } from "./compression.ts";
+import { base64Digits, hexDigits, mayHoldText, OTHER, RUN_MIN } from "./digits.ts";
+import type { Wrapper } from "./inflate.ts";
+import type { Scanner } from "./scanner.ts";
+
+/** A line this long may go on on the next one. */
+const WRAP_MIN = 60;
+const BRACKET = 0x5d;
+/** A power of two. */
+const STRIDE = 128;
+/** One for each place in a group at which decoding may begin. */
+const BASE64_CHAINS = 4;
+
+/** All that looks into runs, for one scanner. */
+export class RunLane {
+  readonly #chains: Chain[] = [];
+  readonly #heads: readonly [RunHead, RunHead];
+  readonly #openCompressed: (wrapper: Wrapper) => Compressed;
+  #inRun = false;
+  #line = 0;
+  #wrapped = false;
+  #binary: Compressed | undefined;
+  #before = 0;
+
+  constructor(openScanner: () => Scanner, onDecoded: OnDecoded) {
+    for (let skip = 0; skip < BASE64_CHAINS; skip++) {
+      this.#chains.push(new Chain("base64", skip, openScanner, onDecoded));
+    }
+    for (let skip = 0; skip < 2; skip++) {
+      this.#chains.push(new Chain("hex", skip, openScanner, onDecoded));
+    }
+    this.#openCompressed = (wrapper) => new Compressed(wrapper, openScanner, onDecoded);
+    this.#heads = [new RunHead(6, base64Digits, this.#openCompressed), new RunHead(4, hexDigits, this.#openCompressed)];
+  }
+
+  restart(): void {
+    this.#endRun();
+    this.#binary = undefined;
+    this.#before = 0;
+  }
+
+  /** From where on bytes could still become a match, or Infinity. */
+  get liveFrom(): number {
+    let from = this.#binary?.liveFrom ?? Infinity;
+    if (!this.#inRun) return from;
+    for (const chain of this.#chains) from = Math.min(from, chain.liveFrom);
+    for (const head of this.#heads) from = Math.min(from, head.liveFrom);
+    return from;
+  }
+
+  read(bytes: Uint8Array, base: number, last: boolean): void {
+    this.#readBinary(bytes, base);
+    const to = bytes.length;
+    let i = 0;
+    while (i < to) {
+      if (this.#inRun) {
+        i = this.#pass(bytes, i);
+        this.#character(bytes[i]!, base + i);
+        i++;
+        continue;
+      }
+      // A run shorter than RUN_MIN has no effect, and a longer one fills one of these windows.
+      while (i + 8 <= to && !fills(bytes, i)) i += 8;
+      if (i + 8 > to && (to === 0 || base64Digits[bytes[to - 1]!] === OTHER)) break;
+      let start = i + 8 > to ? to : i;
+      while (start > 0 && base64Digits[bytes[start - 1]!] !== OTHER) start--;
+      let end = i + 8 > to ? to : i + 8;
+      while (end < to && base64Digits[bytes[end]!] !== OTHER) end++;
+      this.#inRun = end === to || this.#isWorthReading(bytes, start, end);
+      // Behind a mask no data begins: what the mask stands for may have gone on here.
+      const before = start === 0 ? this.#before : bytes[start - 1];
+      if (this.#inRun && before === BRACKET) for (const head of this.#heads) head.skip();
+      i = this.#inRun ? start : end;
+    }
+    if (bytes.length > 0) this.#before = bytes.at(-1)!;
+    if (last) {
+      this.#endRun();
+      this.#binary?.end();
+      this.#binary = undefined;
+    }
+  }
+
+  /** A quick look at a run that lies in these bytes as a whole. */
+  #isWorthReading(bytes: Uint8Array, from: number, to: number): boolean {
+    const length = to - from;
+    if (length < RUN_MIN) return false;
+    if (length >= WRAP_MIN || mayHoldText(bytes, from, to)) return true;
+    if (wrapperOfRun(bytes, from, 6, base64Digits) !== undefined) return true;
+    return length >= HEAD_BYTES * 2 && wrapperOfRun(bytes, from, 4, hexDigits) !== undefined;
+  }
+
+  /**
+   * Passes over digits of a long run that hold no text while nothing is under way. What may begin a text in the last
+   * RUN_MIN of them is left to be read, and so are the digits before the end of the run.
+   */
+  #pass(bytes: Uint8Array, from: number): number {
+    if ((from & (STRIDE - 1)) !== 0 || !this.#heads.every((head) => head.isOver)) return from;
+    if (this.#wrapped || !this.#chains.every((chain) => chain.isIdle)) return from;
+    let at = from;
+    while (at >= RUN_MIN && at + STRIDE + RUN_MIN <= bytes.length && !mayHoldText(bytes, at - RUN_MIN, at + STRIDE)) {
+      for (let i = at; i < at + STRIDE; i++) if (base64Digits[bytes[i]!] === OTHER) return this.#passed(at, from);
+      at += STRIDE;
+    }
+    return this.#passed(at, from);
+  }
+
+  #passed(at: number, from: number): number {
+    if (at === from) return from;
+    for (const chain of this.#chains) chain.end();
+    this.#line += at - from - RUN_MIN;
+    return at - RUN_MIN;
+  }
+
+  #character(code: number, place: number): void {
+    if (base64Digits[code] !== OTHER) {
+      if (this.#wrapped) for (const head of this.#heads) head.nextLine();
+      this.#line = this.#wrapped ? 1 : this.#line + 1;
+      this.#wrapped = false;
+      const chains = this.#chains;
+      for (let i = 0; i < BASE64_CHAINS; i++) chains[i]!.digit(base64Digits[code]!, place);
+      for (let i = BASE64_CHAINS; i < chains.length; i++) chains[i]!.digit(hexDigits[code]!, place);
+      this.#heads[0].digit(code, place);
+      this.#heads[1].digit(code, place);
+      return;
+    }
+    if ((code === 10 || code === 13) && (this.#wrapped || this.#line >= WRAP_MIN)) this.#wrapped = true;
+    else this.#endRun();
+  }
+
+  #endRun(): void {
+    this.#inRun = false;
+    this.#line = 0;
+    this.#wrapped = false;
+    for (const chain of this.#chains) chain.end();
+    for (const head of this.#heads) head.end();
+  }
+
+  /** Compressed data as such, not written in digits. */
+  #readBinary(bytes: Uint8Array, base: number): void {
+    for (let i = 0; i < bytes.length; i++) {
+      if (this.#binary === undefined) {
+        const at = bytes.indexOf(0x8b, i);
+        if (at === -1) break;
+        const before = at === 0 ? this.#before : bytes[at - 1];
+        i = at;
+        if (before !== 0x1f) continue;
+        this.#binary = this.#openCompressed("gzip");
+        this.#binary.write(0x1f, base + at - 1, base + at);
+      }
+      this.#binary.write(bytes[i]!, base + i, base + i + 1);
+      if (this.#binary.done) this.#binary = undefined;
+    }
+  }
+}
+
+function fills(bytes: Uint8Array, at: number): boolean {
+  return (
+    base64Digits[bytes[at + 7]!] !== OTHER &&
+    base64Digits[bytes[at + 3]!] !== OTHER &&
+    base64Digits[bytes[at + 5]!] !== OTHER &&
+    base64Digits[bytes[at + 1]!] !== OTHER &&
+    base64Digits[bytes[at]!] !== OTHER &&
+    base64Digits[bytes[at + 2]!] !== OTHER &&
+    base64Digits[bytes[at + 4]!] !== OTHER &&
+    base64Digits[bytes[at + 6]!] !== OTHER
+  );
+}
+
+const head = new Uint8Array(HEAD_BYTES);
+
+/** How a run may be compressed, by its first digits. */
+function wrapperOfRun(bytes: Uint8Array, from: number, bitsPerDigit: number, table: Uint8Array): Wrapper | undefined {
+  let bits = 0;
+  let bitCount = 0;
+  let count = 0;
+  for (let i = from; count < HEAD_BYTES; i++) {
+    const digit = table[bytes[i]!]!;
+    if (digit === OTHER) return undefined;
+    bits = ((bits << bitsPerDigit) | digit) & 0xffff;
+    bitCount += bitsPerDigit;
+    if (bitCount < 8) continue;
+    bitCount -= 8;
+    head[count++] = (bits >> bitCount) & 255;
+  }
+  return wrapperOf(head);
+}

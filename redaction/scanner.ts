@@ -1,0 +1,199 @@
+/**
+ * Finds what has to be masked in a stream of bytes: runs all lanes over it and collects spans.
+ *
+ * After each `read` the spans found so far lie in `spans`, and no later span will begin before `safe`. Both depend on
+ * the bytes read alone, not on how they were cut. Decoded inner texts are scanned by the same class (see runs.ts).
+ */
+
+import { Lane, type Needles, type OnMatch } from "./lane.ts";
+import { LANES, type LaneKind, type NeedleStore } from "./needles.ts";
+import { RunLane } from "./runs.ts";
+import { SpelledLane } from "./spelled.ts";
+import { ByteHistory, standsAlone } from "./token.ts";
+import { ViewLane } from "./view-lane.ts";
+
+/** `nameEnd` is the end of the match that the span is named for; overlapping ones may have made `end` greater. */
+export type Span = {
+  readonly start: number;
+  end: number;
+  readonly nameEnd: number;
+  readonly secret: number;
+  readonly form: string;
+  readonly rank: number;
+};
+
+/** Most bytes given to one `read`. */
+export const BLOCK_MAX = 1 << 14;
+/** Layers of encoding that are looked through. */
+const DEPTH_MAX = 3;
+/** Characters of a form's beginning that are masked when the stream ends within it. */
+const DANGLING_MIN = 6;
+
+type AnyLane = Lane | ViewLane | SpelledLane;
+
+export class Scanner {
+  /** Found and not yet taken, in no order; those of one lane do not overlap. */
+  spans: Span[] = [];
+  /** No span found later begins before this place. */
+  safe = 0;
+  readonly #store: NeedleStore;
+  readonly #lanes = new Map<LaneKind, AnyLane>();
+  readonly #history = new ByteHistory();
+  #version = -1;
+  #keepsHistory = false;
+  #position = 0;
+  #undecided: Span[] = [];
+  readonly #runs: RunLane | undefined;
+  readonly #depth: number;
+
+  /** `depth` says how many layers of encoding have been taken off already. */
+  constructor(store: NeedleStore, depth = 0) {
+    this.#store = store;
+    this.#depth = depth;
+    if (!store.decodes || depth >= DEPTH_MAX) return;
+    this.#runs = new RunLane(
+      () => new Scanner(store, depth + 1),
+      (start, end, nameEnd, inner, encoding) => {
+        const form = depth === 0 && inner.form === "plain" ? encoding : "decoded";
+        this.#collect({ start, end, nameEnd, secret: inner.secret, form, rank: LANES.length + inner.rank });
+      },
+    );
+  }
+
+  /** Reads the next bytes; with `last` there are no more. */
+  read(bytes: Uint8Array, last: boolean): void {
+    if (this.#store.version !== this.#version) this.#adopt();
+    const base = this.#position;
+    if (this.#keepsHistory) this.#history.append(bytes, base);
+    if (this.#undecided.length > 0 && bytes.length > 0) this.#decide();
+    this.#position = base + bytes.length;
+    for (const [kind, lane] of this.#lanes) {
+      if (lane instanceof Lane) lane.read(bytes, base, this.#onMatch[kind]);
+      else lane.read(bytes, base, this.#onMatch[kind], last);
+    }
+    this.#runs?.read(bytes, base, last);
+    if (last) this.#finish();
+    this.safe = this.#safe();
+  }
+
+  /** Begins a new text at place 0. */
+  restart(): void {
+    this.#position = 0;
+    this.spans = [];
+    this.#undecided = [];
+    for (const lane of this.#lanes.values()) lane.restart();
+    this.#runs?.restart();
+  }
+
+  /** Whether the bytes that cannot be passed on yet begin a form with so many characters that they tell something. */
+  get tells(): boolean {
+    if (this.#undecided.length > 0 || this.spans.length > 0) return true;
+    for (const lane of this.#lanes.values()) {
+      if (lane.depth >= DANGLING_MIN) return true;
+      if (!(lane instanceof Lane) && lane.pendingBytes >= DANGLING_MIN) return true;
+    }
+    return false;
+  }
+
+  readonly #onMatch = Object.fromEntries(LANES.map((kind, rank) => [kind, this.#collector(kind, rank)])) as Record<
+    LaneKind,
+    OnMatch
+  >;
+
+  #collector(kind: LaneKind, rank: number): OnMatch {
+    return (start, end, needle) => {
+      const meaning = this.#store.sets[kind].meanings[needle]!;
+      const before = this.spans.at(-1);
+      if (before?.rank === rank && start > before.start && start < before.end && end >= before.end && !meaning.token) {
+        // One more link in a chain of overlaps: no need for a span of its own.
+        before.end = end;
+        return;
+      }
+      const span = { start, end, nameEnd: end, secret: meaning.secret, form: meaning.form, rank };
+      if (!meaning.token) this.#collect(span);
+      else this.#collectToken(span);
+    };
+  }
+
+  /** Merges with what the same lane found before, so that a text of nothing but matches needs no memory. */
+  #collect(span: Span): void {
+    let merged = span;
+    for (;;) {
+      const before = this.spans.at(-1);
+      if (before === undefined || before.rank !== span.rank) break;
+      if (before.end <= merged.start || before.start >= merged.end) break;
+      this.spans.pop();
+      merged = joined(before, merged);
+    }
+    this.spans.push(merged);
+  }
+
+  #collectToken(span: Span): void {
+    const alone = standsAlone(this.#history, span.start, span.end, this.#position);
+    if (alone === "unknown") this.#undecided.push(span);
+    else if (alone === "yes") this.#collect(span);
+  }
+
+  #decide(): void {
+    const waiting = this.#undecided;
+    this.#undecided = [];
+    const position = this.#history.end;
+    for (const span of waiting) {
+      if (standsAlone(this.#history, span.start, span.end, position) === "yes") this.#collect(span);
+    }
+  }
+
+  #finish(): void {
+    for (const span of this.#undecided) this.#collect(span);
+    this.#undecided = [];
+    // Where a decoded stretch ends nothing was cut off; and a mask within it would make a new end.
+    if (this.#depth > 0) return;
+    for (const [rank, kind] of LANES.entries()) {
+      const lane = this.#lanes.get(kind);
+      if (lane === undefined || lane instanceof SpelledLane || lane.depth < DANGLING_MIN) continue;
+      const { secret, form, token } = this.#store.sets[kind].meanings[lane.underWay]!;
+      if (token) continue;
+      const end = lane.readTo;
+      this.#collect({ start: lane.liveFrom, end, nameEnd: end, secret, form, rank });
+    }
+  }
+
+  #safe(): number {
+    let safe = this.#position;
+    for (const lane of this.#lanes.values()) safe = Math.min(safe, lane.liveFrom);
+    for (const span of this.#undecided) safe = Math.min(safe, span.start);
+    if (this.#runs !== undefined) safe = Math.min(safe, this.#runs.liveFrom);
+    return safe;
+  }
+
+  #adopt(): void {
+    this.#version = this.#store.version;
+    for (const kind of LANES) {
+      const set = this.#store.sets[kind];
+      if (set.size === 0) continue;
+      const lane = this.#lanes.get(kind);
+      if (lane !== undefined) lane.adopt(set.needles);
+      else this.#lanes.set(kind, laneFor(kind, set.needles));
+    }
+    this.#keepsHistory = this.#lanes.has("rawShort") || this.#lanes.has("strict");
+    this.#history.keep(this.#store.holdMax + BLOCK_MAX + 2);
+  }
+}
+
+function laneFor(kind: LaneKind, needles: Needles): AnyLane {
+  if (kind === "rawLong" || kind === "rawShort") return new Lane(needles);
+  return kind === "spelled" ? new SpelledLane(needles) : new ViewLane(kind, needles);
+}
+
+/** The union of two spans; it is named for the one that begins first, of those for the longest. */
+function joined(a: Span, b: Span): Span {
+  const named = precedes(a, b) ? a : b;
+  return { ...named, end: Math.max(a.end, b.end) };
+}
+
+/** Whether `a` names the union of both: it begins first, or is longer, or comes from a more exact lane. */
+export function precedes(a: Span, b: Span): boolean {
+  if (a.start !== b.start) return a.start < b.start;
+  if (a.nameEnd !== b.nameEnd) return a.nameEnd > b.nameEnd;
+  return a.rank <= b.rank;
+}

@@ -1,0 +1,60 @@
+/** Whether a span stands as a value of its own, for values too short or too common to be masked anywhere. */
+
+/** The last bytes of a stream, so that a match can be judged by its neighbours after they have been passed on. */
+export class ByteHistory {
+  #ring = new Uint8Array(1024);
+  end = 0;
+
+  /** Makes sure that at least the last `count` bytes can be asked for. */
+  keep(count: number): void {
+    if (count <= this.#ring.length) return;
+    const grown = new Uint8Array(2 ** Math.ceil(Math.log2(count)));
+    for (let at = Math.max(0, this.end - this.#ring.length); at < this.end; at++) {
+      grown[at & (grown.length - 1)] = this.#ring[at & (this.#ring.length - 1)]!;
+    }
+    this.#ring = grown;
+  }
+
+  append(bytes: Uint8Array, base: number): void {
+    const size = this.#ring.length;
+    const from = Math.max(0, bytes.length - size);
+    let at = (base + from) & (size - 1);
+    for (let i = from; i < bytes.length;) {
+      const count = Math.min(bytes.length - i, size - at);
+      this.#ring.set(bytes.subarray(i, i + count), at);
+      i += count;
+      at = 0;
+    }
+    this.end = base + bytes.length;
+  }
+
+  at(position: number): number {
+    return this.#ring[position & (this.#ring.length - 1)]!;
+  }
+}
+
+const isWord = (byte: number): boolean =>
+  (byte >= 48 && byte <= 57) || ((byte | 32) >= 97 && (byte | 32) <= 122) || byte === 0x5f || byte >= 0x80;
+
+const isAssignment = (byte: number): boolean =>
+  byte === 0x3d || byte === 0x3a || byte === 0x22 || byte === 0x27 || byte === 0x60;
+
+/**
+ * A span stands alone as a whole word, or behind `=`, `:` or a quote. The brackets of a placeholder are no word
+ * boundary: otherwise masking a value would bare its neighbour, and masking twice would mask more than once does.
+ */
+export function standsAlone(
+  history: ByteHistory,
+  start: number,
+  end: number,
+  position: number,
+): "yes" | "no" | "unknown" {
+  if (start > 0) {
+    const left = history.at(start - 1);
+    if (isAssignment(left)) return "yes";
+    if (left === 0x5d || (isWord(left) && isWord(history.at(start)))) return "no";
+  }
+  if (end >= position) return "unknown";
+  const right = history.at(end);
+  return right === 0x5b || (isWord(history.at(end - 1)) && isWord(right)) ? "no" : "yes";
+}

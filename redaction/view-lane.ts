@@ -1,0 +1,172 @@
+/**
+ * One automaton running over a canonical view of the text, without making the view where nothing is to be found.
+ *
+ * Text without escapes is searched as it is (symbol-skip.ts); where a needle may begin, and around every escape, the
+ * view is read symbol by symbol, each with the place it came from. Bytes held are bounded: a match may spread over
+ * `spreadMax` bytes before its last symbol, and an escape over ESCAPE_BYTES_MAX.
+ */
+
+import { BREAK, EscapeReader, INVISIBLE, MORE } from "./escapes.ts";
+import type { Needles, OnMatch } from "./lane.ts";
+import { LeadFinder } from "./leads.ts";
+import { concat, LEAD, symbolTables, type ViewKind } from "./views.ts";
+
+/** A state this shallow is left to the skipping search, if it began so few bytes ago. */
+const SHALLOW = 2;
+const SHALLOW_BYTES = 32;
+/** While a needle is under way, whether to skip is asked again after so many bytes. */
+const RETRY = 4;
+
+const NOTHING = new Uint8Array(0);
+const reader = new EscapeReader();
+
+export class ViewLane {
+  #needles: Needles;
+  readonly #table: Uint16Array;
+  #state = 0;
+  /** Places of the symbols read last, by symbol count. */
+  #starts: Float64Array;
+  #count = 0;
+  #position = 0;
+  #readTo = 0;
+  #pending: Uint8Array = NOTHING;
+
+  constructor(kind: ViewKind, needles: Needles) {
+    this.#table = symbolTables[kind];
+    this.#needles = needles;
+    this.#starts = new Float64Array(ringSize(needles.longest));
+  }
+
+  /** Goes over to a grown set of needles; what is under way stays under way. */
+  adopt(needles: Needles): void {
+    this.#needles = needles;
+    const old = this.#starts;
+    if (old.length > needles.longest + 1) return;
+    this.#starts = new Float64Array(ringSize(needles.longest));
+    for (let i = Math.max(0, this.#count - old.length); i < this.#count; i++) {
+      this.#starts[i & (this.#starts.length - 1)] = old[i & (old.length - 1)]!;
+    }
+  }
+
+  /** Begins a new text. */
+  restart(): void {
+    this.#state = 0;
+    this.#count = 0;
+    this.#position = 0;
+    this.#pending = NOTHING;
+  }
+
+  get depth(): number {
+    return this.#needles.automaton.depth(this.#state);
+  }
+
+  /** Bytes at the end that wait for the rest of an escape. */
+  get pendingBytes(): number {
+    return this.#pending.length;
+  }
+
+  get underWay(): number {
+    return this.#state === 0 ? -1 : this.#needles.automaton.needleBelow(this.#state);
+  }
+
+  get readTo(): number {
+    return this.#readTo;
+  }
+
+  /** From where on bytes could still become a match. */
+  get liveFrom(): number {
+    return this.#state === 0 ? this.#position : this.#startOf(this.depth);
+  }
+
+  /** Reads the next bytes, which lie at `base`; with `last` there are no more. */
+  read(bytes: Uint8Array, base: number, onMatch: OnMatch, last: boolean): void {
+    const text = this.#pending.length === 0 ? bytes : concat(this.#pending, bytes);
+    const done = this.#scan(text, base - (text.length - bytes.length), onMatch, last);
+    this.#pending = done < text.length ? text.slice(done) : NOTHING;
+    this.#position = base + bytes.length - this.#pending.length;
+    const { automaton, spreadMax } = this.#needles;
+    this.#state = automaton.open(this.#state);
+    // What has spread too far to match is given up, so that its bytes need not be held.
+    while (this.#state !== 0 && this.#position - this.#startOf(this.depth) > spreadMax) {
+      this.#state = automaton.fail(this.#state);
+    }
+  }
+
+  /** Gives how far it came: to an escape that is not complete, or to the end. */
+  #scan(text: Uint8Array, base: number, onMatch: OnMatch, last: boolean): number {
+    const { automaton, symbolSkip } = this.#needles;
+    const table = this.#table;
+    const leads = new LeadFinder(text, table, reader);
+    const to = text.length;
+    let i = 0;
+    let lead = -1;
+    let cleanFrom = 0;
+    let stepTo = 0;
+    while (i < to) {
+      if (i >= stepTo) {
+        if (lead < i) lead = leads.next(i);
+        const from = i < lead ? this.#skipFrom(i, base, cleanFrom) : -1;
+        if (from >= 0) {
+          const next = symbolSkip.next(text, from, lead, table);
+          this.#state = 0;
+          i = next < 0 ? -1 - next : next;
+          stepTo = next < 0 ? lead : Math.min(lead, next + symbolSkip.window + SHALLOW_BYTES);
+          if (i >= to) break;
+        } else stepTo = i + RETRY;
+      }
+      const symbol = table[text[i]!]!;
+      if (symbol < LEAD) {
+        if (symbol !== 0) this.#push(automaton.step(this.#state, symbol), base + i, 1, onMatch);
+        i++;
+        continue;
+      }
+      const byte = reader.read(text, i, to, last);
+      if (byte === MORE) return i;
+      if (byte === BREAK) this.#state = 0;
+      else if (byte !== INVISIBLE) this.#pushEscape(byte, base + i, reader.end - i, onMatch);
+      i = reader.end;
+      cleanFrom = i;
+      stepTo = i;
+    }
+    return to;
+  }
+
+  /** The byte from which the skipping search may take over, or -1. */
+  #skipFrom(i: number, base: number, cleanFrom: number): number {
+    if (this.#state === 0) return i;
+    const depth = this.depth;
+    // Symbols read again must not hold a whole needle, or it would be reported twice.
+    if (depth > SHALLOW || depth >= this.#needles.symbolSkip.window) return -1;
+    const from = this.#startOf(depth) - base;
+    return from >= cleanFrom && from >= i - SHALLOW_BYTES ? from : -1;
+  }
+
+  #pushEscape(byte: number, start: number, width: number, onMatch: OnMatch): void {
+    const { automaton } = this.#needles;
+    const symbol = this.#table[byte]! & 255;
+    if (symbol !== 0) this.#push(automaton.step(this.#state, symbol), start, width, onMatch);
+    for (const further of reader.extra) this.#push(automaton.step(this.#state, further), start, width, onMatch);
+  }
+
+  #push(state: number, start: number, width: number, onMatch: OnMatch): void {
+    const { automaton, reportsAll, spreadMax } = this.#needles;
+    this.#state = state;
+    this.#starts[this.#count++ & (this.#starts.length - 1)] = start;
+    this.#readTo = start + width;
+    for (let needle = automaton.longest(state); needle !== -1;) {
+      const first = this.#startOf(automaton.lengths[needle]!);
+      const fits = start - first <= spreadMax;
+      if (fits) onMatch(first, start + width, needle);
+      needle = reportsAll || !fits ? automaton.nextShorter(needle) : -1;
+    }
+  }
+
+  /** The place of the symbol so many symbols back. */
+  #startOf(back: number): number {
+    return this.#starts[(this.#count - back) & (this.#starts.length - 1)]!;
+  }
+}
+
+function ringSize(longest: number): number {
+  return 2 ** Math.ceil(Math.log2(longest + 2));
+}

@@ -1,0 +1,109 @@
+/**
+ * What must hold for any secrets, text and cuts, found out by random cases (generators.ts) with a fixed seed, and for
+ * a few seconds with a seed of the day. The long run is bench/redaction-fuzz.ts.
+ */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { createRedactor, type RedactorOptions } from "../../redaction/redactor.ts";
+import { brokenRule, differsFromOracle } from "./checks.ts";
+import { randomOf } from "./cuts.ts";
+import { encodings, randomCase } from "./generators.ts";
+
+const cases = fc.integer({ min: 0, max: 2 ** 30 }).map((seed) => randomCase(randomOf(seed)));
+const FIXED = { seed: 20_261_121, numRuns: 400 };
+const TIMED = { interruptAfterTimeLimit: 4000, numRuns: 1_000_000, markInterruptAsFailure: false };
+
+const optionSets: Record<string, RedactorOptions> = {
+  "all views": {},
+  "all views, short values everywhere": { shortValues: "everywhere" },
+  "enumerated forms only": { canonical: false },
+  fragments: { fragments: true },
+};
+
+describe("redaction does not depend on cuts, stays within its hold, masks once, keeps other bytes", () => {
+  for (const [title, options] of Object.entries(optionSets)) {
+    test(`with ${title}`, () => {
+      fc.assert(
+        fc.property(cases, (each) => {
+          expect(brokenRule(each, options)).toBeUndefined();
+        }),
+        FIXED,
+      );
+    });
+  }
+
+  test("for some seconds, with another seed each time", () => {
+    fc.assert(
+      fc.property(cases, (each) => {
+        expect(brokenRule(each)).toBeUndefined();
+      }),
+      TIMED,
+    );
+  });
+});
+
+describe("redaction gives what the naive redactor gives", () => {
+  for (const canonical of [true, false]) {
+    test(`canonical views: ${String(canonical)}`, () => {
+      fc.assert(
+        fc.property(cases, (each) => {
+          expect(differsFromOracle(each, canonical)).toBeUndefined();
+        }),
+        { ...FIXED, numRuns: 150 },
+      );
+    });
+  }
+});
+
+describe("no encoding of a long value survives, with anything around it", () => {
+  const value = fc
+    .string({ unit: "grapheme-ascii", minLength: 16, maxLength: 48 })
+    .filter((each) => !/^\W*$|[\\%&[]|U\+/.test(each) && (each.match(/[a-z0-9]/gi)?.length ?? 0) >= 12);
+  const around = fc.string({
+    unit: fc.constantFrom("{", "}", "<", ">", "(", ")", ",", ";", "|", "~", "!", "?", " ", "\n"),
+    maxLength: 6,
+  });
+  for (const [name, encode] of Object.entries(encodings)) {
+    test(`${name} is masked`, () => {
+      fc.assert(
+        fc.property(value, around, around, (secret, before, after) => {
+          const encoded = encode(secret);
+          const masked = createRedactor([{ name: "s", value: secret }]).text(before + encoded + after);
+          expect(masked).toContain("[REDACTED:s]");
+          expect(masked).not.toContain(encoded);
+        }),
+        { seed: 7, numRuns: 60 },
+      );
+    });
+  }
+});
+
+test("the time for a text grows with its length only, whatever text and needles look like", () => {
+  const hostile: Record<string, [string[], string]> = {
+    "self-similar needle": [[`${"a".repeat(4096)}b`], "a"],
+    "chain of overlaps": [["abababababab", "babababababa"], "ab"],
+    escapes: [["sk_live_TESTsecret123"], "\\u0073\\u006b"],
+    backslashes: [["sk_live_TESTsecret123"], "\\"],
+    blanks: [["sk_live_TESTsecret123"], "s "],
+    base64: [["sk_live_TESTsecret123"], "c2tfbGl2ZV9U"],
+    ampersands: [["sk_live_TESTsecret123"], "&amp"],
+  };
+  const slow: string[] = [];
+  for (const [name, [secrets, unit]] of Object.entries(hostile)) {
+    const redactor = createRedactor(secrets.map((value) => ({ name: "s", value })));
+    const timeOf = (length: number): number => {
+      const text = unit.repeat(Math.ceil(length / unit.length));
+      let best = Infinity;
+      for (let i = 0; i < 3; i++) {
+        const started = performance.now();
+        redactor.text(text);
+        best = Math.min(best, performance.now() - started);
+      }
+      return best;
+    };
+    timeOf(20_000);
+    // Four times the text in at most ten times the time: quadratic work would take sixteen.
+    slow.push(...(timeOf(80_000) / timeOf(20_000) < 10 ? [] : [name]));
+  }
+  expect(slow).toEqual([]);
+});
