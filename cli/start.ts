@@ -9,12 +9,14 @@ Starts everything in one process: the embedded PostgreSQL (or STEPVAULT_DATABASE
 Settings are STEPVAULT_* variables; docs/configuration.md lists them. Stop it with SIGTERM: running steps end first.`;
 
 export async function startCommand(): Promise<number> {
+  // Before anything is started, so that a signal in the middle of the start stops all of it too.
+  const signalled = new Promise<string>((resolve) => {
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => resolve(name));
+  });
   const service = await Service.open(parseConfig(process.env));
   try {
     await service.startWorker();
-    const signal = await new Promise<string>((resolve) => {
-      for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
-    });
+    const signal = await signalled;
     service.log.logger.info({ signal }, "stopping");
   } finally {
     await service.close();

@@ -138,7 +138,7 @@ export function statusOfError(code: ErrorCode): FinalStatus {
  * lists paths and rules and shows nothing of the payload's values.
  */
 export function parseJob(payload: unknown): Job {
-  const parsed = jobSchema.safeParse(payload);
+  const parsed = readPayload(payload);
   if (!parsed.success) {
     if (hasUnknownLanguage(payload)) {
       throw new StepvaultError(
@@ -156,6 +156,15 @@ export function parseJob(payload: unknown): Job {
   checkSize("params", jsonBytes(job.params), payloadLimits.paramsBytesMax);
   checkSize("steps", jsonBytes(job.steps), payloadLimits.stepsBytesMax);
   return job;
+}
+
+function readPayload(payload: unknown): z.ZodSafeParseResult<Job> {
+  try {
+    return jobSchema.safeParse(payload);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new StepvaultError("ERR_JOB_INVALID", "Cannot read the job: it is nested too deeply");
+  }
 }
 
 function hasUnknownLanguage(payload: unknown): boolean {

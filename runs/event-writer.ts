@@ -4,6 +4,7 @@
  */
 import type { RunEventBody } from "../protocol/job.ts";
 import type { Redacted } from "../protocol/redacted.ts";
+import { retryDatabase } from "./retry.ts";
 import type { RunStore, StoredEvent } from "./store.ts";
 
 const delayMs = 20;
@@ -35,13 +36,24 @@ export class EventWriter {
     else this.#timer ??= setTimeout(() => void this.flush().catch(() => {}), delayMs);
   }
 
-  /** Writes what is waiting. A failure shows here and in every later call. */
+  /** Writes what is waiting, trying again for a while. Rejects when that failed; the events then wait for the next call. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    const written = this.#writing.then(async () => await this.#writePending());
+    this.#writing = written.catch(() => {});
+    await written;
+  }
+
+  async #writePending(): Promise<void> {
     const batch = this.#takePending();
-    if (batch.length > 0) this.#writing = this.#writing.then(() => this.#store.appendEvents(this.#runId, batch));
-    await this.#writing;
+    if (batch.length === 0) return;
+    try {
+      await retryDatabase(async () => await this.#store.appendEvents(this.#runId, batch));
+    } catch (error) {
+      this.#pending.unshift(...batch);
+      throw error;
+    }
   }
 
   /** Writes what came before and gives the last events their numbers, for the transaction that ends the run. */

@@ -43,6 +43,8 @@ export interface RunQueue {
   readonly backend: "postgres" | "redis";
   /** Adds a run under its id; a second add with the same id changes nothing. */
   add(runId: string, job: JobInput): Promise<void>;
+  /** Adds a payload as it is, under a job id of its own: what an orchestrator with nothing but BullMQ does. */
+  addRaw(jobId: string, payload: object): Promise<void>;
   /** The result of a run's job, once it has one. Rejects when the queue itself fails or time is up. */
   waitForResult(runId: string, timeoutMs: number): Promise<RunResult>;
   process(processor: RunProcessor, options: { concurrency: number; onError: (error: Error) => void }): RunWorker;
@@ -193,7 +195,11 @@ class BullRunQueue implements RunQueue {
   }
 
   async add(runId: string, job: JobInput): Promise<void> {
-    await this.#queue.add(runJobName, encodePayload({ ...job, runId }), { jobId: runId });
+    await this.addRaw(runId, { ...job, runId });
+  }
+
+  async addRaw(jobId: string, payload: object): Promise<void> {
+    await this.#queue.add(runJobName, encodePayload(payload), { jobId });
   }
 
   async waitForResult(runId: string, timeoutMs: number): Promise<RunResult> {

@@ -40,8 +40,18 @@ interface RunRow {
   result: RunResult | null;
 }
 
-/** Whether a worker may run a run: yes; no, since it ended; or no, since another worker began it and did not end it. */
-export type Claim = { state: "claimed" } | { state: "ended"; result: RunResult } | { state: "lost"; nextSeq: number };
+/**
+ * Whether a worker may run a run. `claimed`: yes. `ended`: no, here is its result. `held`: no, a worker that lives runs it.
+ * `lost`: no, the worker that ran it is gone; it must be ended.
+ */
+export type Claim =
+  | { state: "claimed" }
+  | { state: "ended"; result: RunResult }
+  | { state: "held" }
+  | { state: "lost"; nextSeq: number };
+
+/** A worker that has not renewed its leases for this long is taken for dead. */
+const leaseSeconds = 30;
 
 const finalStatuses: ReadonlySet<string> = new Set(runStatuses);
 
@@ -52,46 +62,76 @@ export class RunStore {
     this.#database = database;
   }
 
-  /** Records a run as queued. Does nothing when it exists. Throws ERR_PROJECT_UNKNOWN. */
-  async create(run: NewRun): Promise<void> {
+  /** Records a run as queued; false when it exists already. Throws ERR_PROJECT_UNKNOWN. */
+  async create(run: NewRun): Promise<boolean> {
     const { rowCount } = await this.#database.query(
       `insert into runs (id, project_id, status, language, step_id, labels)
        select $1, p.id, 'queued', $3, $4, $5 from projects p where p.id = $2
        on conflict (id) do nothing`,
       [run.id, run.projectId, run.language, run.stepId, JSON.stringify(run.labels)],
     );
-    if (rowCount === 0 && (await this.get(run.projectId, run.id)) === undefined) {
+    if (rowCount === 1) return true;
+    if ((await this.get(run.projectId, run.id)) === undefined) {
       throw new StepvaultError(
         "ERR_PROJECT_UNKNOWN",
         `Cannot create the run: there is no project ${run.projectId}, or the run id is in use`,
       );
     }
+    return false;
   }
 
   /** Takes a run for a worker. */
   async claim(runId: string, workerId: string): Promise<Claim> {
     const { rowCount } = await this.#database.query(
-      "update runs set status = 'running', worker_id = $2, started_at = now() where id = $1 and status = 'queued'",
-      [runId, workerId],
+      `update runs set status = 'running', worker_id = $2, started_at = now(), lease_until = now() + $3 * interval '1 second'
+       where id = $1 and status = 'queued'`,
+      [runId, workerId, leaseSeconds],
     );
-    if (rowCount === 1) return { state: "claimed" };
-    const { rows } = await this.#database.query<{ status: string; result: RunResult | null; next_seq: number }>(
-      "select status, result, (select coalesce(max(seq) + 1, 0) from run_events where run_id = $1)::int as next_seq from runs where id = $1",
+    return rowCount === 1 ? { state: "claimed" } : await this.#look(runId);
+  }
+
+  async #look(runId: string): Promise<Exclude<Claim, { state: "claimed" }>> {
+    const { rows } = await this.#database.query<{
+      status: string;
+      result: RunResult | null;
+      held: boolean;
+      nextSeq: number;
+    }>(
+      `select status, result, coalesce(lease_until > now(), false) as held,
+              (select coalesce(max(seq) + 1, 0) from run_events where run_id = $1)::int as "nextSeq"
+       from runs where id = $1`,
       [runId],
     );
     const row = rows[0];
-    if (row?.result !== null && row?.result !== undefined && finalStatuses.has(row.status))
-      return { state: "ended", result: row.result };
-    return { state: "lost", nextSeq: row?.next_seq ?? 0 };
+    if (row?.result && finalStatuses.has(row.status)) return { state: "ended", result: row.result };
+    return row?.held ? { state: "held" } : { state: "lost", nextSeq: row?.nextSeq ?? 0 };
   }
 
-  /** Appends events in their order. A repeated call with the same numbers changes nothing. */
+  /** Says that this worker still answers for the runs that it has taken. */
+  async renewLeases(workerId: string): Promise<void> {
+    await this.#database.query(
+      "update runs set lease_until = now() + $2 * interval '1 second' where worker_id = $1 and status = 'running'",
+      [workerId, leaseSeconds],
+    );
+  }
+
+  /** Runs whose worker no longer answers for them, at most 100. */
+  async listLost(): Promise<{ id: string; nextSeq: number }[]> {
+    const { rows } = await this.#database.query<{ id: string; nextSeq: number }>(
+      `select r.id, (select coalesce(max(seq) + 1, 0) from run_events where run_id = r.id)::int as "nextSeq"
+       from runs r where r.status = 'running' and r.lease_until < now() order by r.lease_until limit 100`,
+    );
+    return rows;
+  }
+
+  /** Appends events in their order. A repeated call changes nothing, and a run that has ended takes no more. */
   async appendEvents(runId: string, events: readonly StoredEvent[]): Promise<void> {
     if (events.length === 0) return;
     await this.#database.query(
       `insert into run_events (run_id, seq, time, kind, body)
        select $1, e.seq, e.time, e.kind, e.body
        from unnest($2::int[], $3::timestamptz[], $4::text[], $5::json[]) as e (seq, time, kind, body)
+       where not exists (select from runs where id = $1 and ended_at is not null)
        on conflict (run_id, seq) do nothing`,
       [
         runId,

@@ -62,6 +62,7 @@ export class HostProcess {
   #child: ChildProcessByStdio<Writable, Readable, Readable>;
   #handlers: HostHandlers | undefined;
   #exited = false;
+  #ready = false;
   #stderr = "";
 
   private constructor(language: Language, child: ChildProcessByStdio<Writable, Readable, Readable>) {
@@ -70,7 +71,7 @@ export class HostProcess {
     this.pid = child.pid ?? 0;
     this.#readMessages();
     child.stderr.on("data", (chunk: Buffer) => {
-      if (this.#handlers !== undefined) return;
+      if (this.#ready) return;
       this.#stderr = (this.#stderr + chunk.toString("utf8")).slice(-stderrBytesMax);
     });
     child.stdin.on("error", () => {});
@@ -103,6 +104,14 @@ export class HostProcess {
 
   send(message: WorkerMessage): void {
     if (!this.#exited) this.#child.stdin.write(encodeFrame(message));
+  }
+
+  /** Sends and waits until the host has taken it in, or is gone. */
+  async sendAndDrain(message: WorkerMessage): Promise<void> {
+    if (this.#exited || this.#child.stdin.write(encodeFrame(message))) return;
+    await new Promise<void>((resolve) => {
+      this.#child.stdin.once("drain", resolve).once("close", resolve);
+    });
   }
 
   /** Stops reading until `resume`, so that the host, and then the step, has to wait. */
@@ -172,6 +181,7 @@ export class HostProcess {
           if (message.type === "failed") fail(message.error.message);
           if (message.type !== "ready") return;
           clearTimeout(timer);
+          this.#ready = true;
           resolve();
         },
         onExit: (detail) => fail(`it ended (${detail})`),

@@ -3,11 +3,12 @@
  * A host serves one run and is then killed, so that nothing of a step outlives it. Knows neither queue nor vault: the
  * caller resolves references, receives events and is told how the run ended.
  */
-import { type Fault, StepvaultError } from "../protocol/error.ts";
+import { type Position, StepvaultError } from "../protocol/error.ts";
 import type { Json, Language, LogLevel, NetworkPolicy } from "../protocol/job.ts";
 import type { Limits } from "../protocol/limits.ts";
 import { EgressBroker, type EgressRecord } from "./egress/broker.ts";
-import type { CodeReference, GuestRequest, HostMessage } from "./bridge/messages.ts";
+import { Budget } from "./bridge/budget.ts";
+import type { CodeReference, GuestRequest, HostError, HostMessage } from "./bridge/messages.ts";
 import type { HostProcess } from "./host-process.ts";
 import { HostPool } from "./host-pool.ts";
 import { memoryError, Watchdog } from "./watchdog.ts";
@@ -94,7 +95,13 @@ export class Sandbox {
   }
 }
 
-/** One run on one host: prepare, resolve, execute, end. It ends exactly once; what arrives afterwards is dropped. */
+type Phase = "preparing" | "resolving" | "running" | "ended";
+
+/**
+ * One run on one host: preparing → resolving → running → ended. A message that does not belong to the phase ends the
+ * run, and so does one that goes beyond a limit: the host may have been taken over by the step. It ends exactly once;
+ * what arrives afterwards is dropped.
+ */
 class SandboxRun {
   readonly finished: Promise<SandboxOutcome>;
   #finish!: (outcome: SandboxOutcome) => void;
@@ -102,13 +109,16 @@ class SandboxRun {
   #step: SandboxStep;
   #caller: SandboxCaller;
   #broker: EgressBroker;
-  #watchdog: Watchdog | undefined;
-  #prepareTimer: NodeJS.Timeout;
-  #ended = false;
+  #budget: Budget;
+  #watchdog: Watchdog;
+  #phase: Phase = "preparing";
+  #usage: SandboxUsage = { wallMs: 0, cpuMs: 0, memoryPeakBytes: 0 };
   /** Events are handed on one after the other, in the order in which the host sent them. */
   #events: Promise<void> = Promise.resolve();
   #eventsPending = 0;
   #aborts = new Map<number, AbortController>();
+  #waitingRequests: (() => void)[] = [];
+  #requestsUnderWay = 0;
   #onAbort = (): void => this.#fail(new StepvaultError("ERR_RUN_CANCELLED", "Cannot go on: the run was cancelled"));
 
   constructor(host: HostProcess, step: SandboxStep, caller: SandboxCaller, broker: EgressBroker) {
@@ -116,13 +126,11 @@ class SandboxRun {
     this.#step = step;
     this.#caller = caller;
     this.#broker = broker;
+    this.#budget = new Budget(step.limits);
     this.finished = new Promise((resolve) => (this.#finish = resolve));
-    this.#prepareTimer = setTimeout(
-      () =>
-        this.#fail(
-          new StepvaultError("ERR_STEP_SYNTAX", `Cannot read the step: not done after ${prepareTimeMsMax} ms`),
-        ),
-      prepareTimeMsMax,
+    // Reading a step is bounded like running one: code can be written to take long or much to read.
+    this.#watchdog = new Watchdog(host.pid, { ...step.limits, wallTimeMsMax: prepareTimeMsMax }, (error) =>
+      this.#fail(error),
     );
     if (caller.signal?.aborted) queueMicrotask(this.#onAbort);
     caller.signal?.addEventListener("abort", this.#onAbort);
@@ -131,45 +139,55 @@ class SandboxRun {
   }
 
   #receive(message: HostMessage): void {
-    if (this.#ended) return;
+    if (this.#phase === "ended") return;
+    if (message.type === "failed") return this.#failed(message.error);
+    if (message.type === "references" && this.#phase === "preparing") {
+      this.#phase = "resolving";
+      this.#execute(message.references).catch((error: unknown) => this.#fail(asError(error)));
+      return;
+    }
+    if (this.#phase === "running" && this.#receiveRunning(message)) return;
+    this.#failed({ code: "ERR_BRIDGE_PROTOCOL", message: "Cannot go on: the sandbox host sent a message out of turn" });
+  }
+
+  /** False when the message does not belong into a run. */
+  #receiveRunning(message: HostMessage): boolean {
     switch (message.type) {
-      case "references":
-        this.#execute(message.references).catch((error: unknown) => this.#fail(asError(error)));
-        return;
       case "started":
         this.#emit({ kind: "started" });
-        return;
+        return true;
       case "print":
-        this.#emit({ kind: message.stream, text: message.text });
-        return;
-      case "log":
-        this.#emit({ kind: "log", level: message.level, message: message.message, fields: message.fields });
-        return;
+        if (this.#within(this.#budget.print(message.text))) this.#emit({ kind: message.stream, text: message.text });
+        return true;
+      case "log": {
+        const { level, message: text, fields } = message;
+        if (this.#within(this.#budget.log(message))) this.#emit({ kind: "log", level, message: text, fields });
+        return true;
+      }
       case "request":
-        void this.#request(message.id, message.request);
-        return;
+        if (this.#within(this.#budget.request(message.request))) void this.#request(message.id, message.request);
+        return true;
       case "abort":
         this.#aborts.get(message.id)?.abort();
-        return;
+        return true;
       case "done":
-        this.#end({ output: message.output });
-        return;
-      case "failed": {
-        const { code, message: text, line, column, stack } = message.error;
-        const position = line === undefined ? undefined : { line, column: column ?? 0 };
-        this.#fail(new StepvaultError(code, text, { position, guestStack: stack }));
-        return;
-      }
-      case "ready":
-      case "snapshot":
-        return;
+        if (this.#within(this.#budget.output(message.output))) this.#end({ output: message.output });
+        return true;
+      default:
+        return false;
     }
   }
 
+  #within(breach: HostError | undefined): boolean {
+    if (breach !== undefined) this.#failed(breach);
+    return breach === undefined;
+  }
+
   async #execute(references: CodeReference[]): Promise<void> {
+    this.#watchdog.stop();
     const { values, inputs } = await this.#caller.resolve(references);
-    clearTimeout(this.#prepareTimer);
-    if (this.#ended) return;
+    if (this.#phase !== "resolving") return;
+    this.#phase = "running";
     const { params, steps, limits } = this.#step;
     this.#watchdog = new Watchdog(this.#host.pid, limits, (error) => this.#fail(error));
     this.#host.send({
@@ -195,30 +213,34 @@ class SandboxRun {
       });
   }
 
+  /** Sends a request once few enough are under way: each holds its whole answer in the worker's memory. */
   async #request(id: number, request: GuestRequest): Promise<void> {
     const abort = new AbortController();
     this.#aborts.set(id, abort);
+    if (this.#requestsUnderWay >= requestsUnderWayMax)
+      await new Promise<void>((resolve) => this.#waitingRequests.push(resolve));
+    this.#requestsUnderWay += 1;
     try {
       const response = await this.#broker.request(request, {
         signal: abort.signal,
         onRecord: (record) => this.#emit({ kind: "request", ...record }),
       });
-      if (!this.#ended) this.#host.send({ type: "response", id, response });
+      await this.#host.sendAndDrain({ type: "response", id, response });
     } catch (error) {
-      if (this.#ended) return;
-      const { code, message } = asError(error);
-      if (isLimit(asError(error).fault)) this.#fail(asError(error));
-      else this.#host.send({ type: "response", id, error: { code, message } });
+      const known = asError(error);
+      if (known.fault === "limit") this.#fail(known);
+      else this.#host.send({ type: "response", id, error: { code: known.code, message: known.message } });
     } finally {
       this.#aborts.delete(id);
+      this.#requestsUnderWay -= 1;
+      this.#waitingRequests.shift()?.();
     }
   }
 
   #hostExited(): void {
-    if (this.#ended) return;
-    const usage = this.#watchdog?.usage();
-    if (usage !== undefined && this.#watchdog?.ranOutOfMemory()) {
-      this.#fail(memoryError(usage.memoryPeakBytes, this.#step.limits.memoryBytesMax));
+    if (this.#phase === "ended") return;
+    if (this.#watchdog.ranOutOfMemory()) {
+      this.#fail(memoryError(this.#watchdog.usage().memoryPeakBytes, this.#step.limits.memoryBytesMax));
       return;
     }
     this.#fail(
@@ -226,27 +248,40 @@ class SandboxRun {
     );
   }
 
+  #failed({ code, message, line, column, stack }: HostError): void {
+    const position = checkedPosition(this.#step.code, line, column);
+    this.#fail(new StepvaultError(code, message, { position, guestStack: stack }));
+  }
+
   #fail(error: StepvaultError): void {
     this.#end({ error });
   }
 
   #end(result: { output: string } | { error: StepvaultError }): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    clearTimeout(this.#prepareTimer);
+    if (this.#phase === "ended") return;
+    if (this.#phase === "running") this.#usage = this.#watchdog.usage();
+    this.#phase = "ended";
     this.#caller.signal?.removeEventListener("abort", this.#onAbort);
-    const usage = this.#watchdog?.usage() ?? { wallMs: 0, cpuMs: 0, memoryPeakBytes: 0 };
-    this.#watchdog?.stop();
+    this.#watchdog.stop();
     for (const abort of this.#aborts.values()) abort.abort();
     this.#host.kill();
     // The end is told after the last event, so that a run's events are complete when it is over.
-    void this.#events.then(() => this.#finish({ ...result, usage }));
+    void this.#events.then(() => this.#finish({ ...result, usage: this.#usage }));
   }
 }
 
-const eventsPendingMax = 64;
+/** A place only when it lies in the code: a step chooses these numbers, and a number can be a secret. */
+function checkedPosition(code: string, line?: number, column?: number): Position | undefined {
+  if (line === undefined) return undefined;
+  const text = code.split(/\r\n|[\n\r\u2028\u2029]/)[line - 1];
+  if (text === undefined) return undefined;
+  return { line, column: column !== undefined && column <= text.length + 1 ? column : 1 };
+}
 
-const isLimit = (fault: Fault): boolean => fault === "limit";
+/** Requests of one run that are under way at once. */
+const requestsUnderWayMax = 4;
+
+const eventsPendingMax = 64;
 
 function asError(error: unknown): StepvaultError {
   if (error instanceof StepvaultError) return error;

@@ -11,16 +11,17 @@ import { fileURLToPath } from "node:url";
 import { StepvaultError } from "../protocol/error.ts";
 import { HostProcess } from "./host-process.ts";
 
+const oldAfterMs = 7 * 24 * 3_600_000;
 const inProgress = new Map<string, Promise<string>>();
 
 /** The snapshot's file, made first where there is none. Concurrent callers share one making. */
 export function ensureSnapshot(cacheDir: string): Promise<string> {
   const file = path.resolve(cacheDir, `python-${fingerprint()}.snapshot`);
+  if (exists(file)) return Promise.resolve(file);
   const running = inProgress.get(file);
   if (running !== undefined) return running;
-  const made = exists(file) ? Promise.resolve(file) : makeSnapshot(file);
+  const made = makeSnapshot(file).finally(() => inProgress.delete(file));
   inProgress.set(file, made);
-  made.catch(() => inProgress.delete(file));
   return made;
 }
 
@@ -35,12 +36,21 @@ async function makeSnapshot(file: string): Promise<string> {
     throw new StepvaultError("ERR_SANDBOX_START", "Cannot start a python sandbox host: it made no snapshot");
   const folder = path.dirname(file);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  for (const old of readdirSync(folder)) if (/^python-[0-9a-f]+\.snapshot$/.test(old)) rmSync(path.join(folder, old));
+  removeOld(folder);
   // Written beside and renamed, so that a process killed half-way leaves no half snapshot under the final name.
   const partial = `${file}.${randomUUID()}`;
   writeFileSync(partial, Buffer.from(data, "base64"), { mode: 0o600 });
   renameSync(partial, file);
   return file;
+}
+
+/** Snapshots of other versions, once nobody can be starting from them any more. */
+function removeOld(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const file = path.join(folder, name);
+    const ageMs = Date.now() - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    if (/^python-[0-9a-f]+\.snapshot/.test(name) && ageMs > oldAfterMs) rmSync(file, { force: true });
+  }
 }
 
 let knownFingerprint: string | undefined;

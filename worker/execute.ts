@@ -63,27 +63,50 @@ async function runInSandbox(sandbox: Sandbox, execution: Execution, usage: Usage
   const { plan, params, steps, redaction, signal } = execution;
   const { language, code, limits, network } = plan;
   const inputsUsed = inputReferences(plan.inputs);
-  return await sandbox.run(
-    { language, code, params, steps, limits, network },
-    {
-      ...(signal === undefined ? {} : { signal }),
-      async resolve(references) {
-        const secrets = await execution.resolveSecrets([...references, ...inputsUsed]);
-        redaction.addSecrets(secrets);
-        const values = new Map(secrets.map((secret) => [secret.name, secret.expose()]));
-        const inCode = new Set(references.map(({ name }) => name));
-        return {
-          values: new Map([...values].filter(([name]) => inCode.has(name))),
-          inputs: renderInputs(plan.inputs, values),
-        };
+  const silence = onSilence(async () => {
+    for (const redacted of redaction.release()) await execution.emit(redacted);
+  });
+  return await sandbox
+    .run(
+      { language, code, params, steps, limits, network },
+      {
+        ...(signal === undefined ? {} : { signal }),
+        async resolve(references) {
+          const secrets = await execution.resolveSecrets([...references, ...inputsUsed]);
+          redaction.addSecrets(secrets);
+          const values = new Map(secrets.map((secret) => [secret.name, secret.expose()]));
+          const inCode = new Set(references.map(({ name }) => name));
+          return {
+            values: new Map([...values].filter(([name]) => inCode.has(name))),
+            inputs: renderInputs(plan.inputs, values),
+          };
+        },
+        async onEvent(event) {
+          count(usage, event);
+          const printed = event.kind === "stdout" || event.kind === "stderr";
+          if (printed) silence.restart();
+          for (const redacted of redaction.event(event)) await execution.emit(redacted);
+        },
       },
-      async onEvent(event) {
-        count(usage, event);
-        for (const redacted of redaction.event(event)) await execution.emit(redacted);
-      },
-    },
-  );
+    )
+    .finally(() => silence.stop());
 }
+
+/** Calls back once nothing has happened for `silenceMs` since the last restart. */
+function onSilence(callback: () => Promise<void>): { restart(): void; stop(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  const stop = (): void => clearTimeout(timer);
+  return {
+    stop,
+    restart() {
+      stop();
+      // A failure to redact or to store shows at the next event, or at the end.
+      timer = setTimeout(() => void callback().catch(() => {}), silenceMs);
+    },
+  };
+}
+
+const silenceMs = 200;
 
 function count(usage: Usage, event: SandboxEvent): void {
   if (event.kind === "stdout" || event.kind === "stderr") usage.stdoutBytes += Buffer.byteLength(event.text);

@@ -11,7 +11,8 @@ import type { SecretValue } from "../protocol/secret.ts";
 import { createRedactor, type Redactor } from "../redaction/redactor.ts";
 import type { SandboxEvent } from "../runtime/sandbox.ts";
 
-type Channel = "stdout" | "stderr";
+const channels = ["stdout", "stderr"] as const;
+type Channel = (typeof channels)[number];
 
 export class RunRedaction {
   readonly redactor: Redactor = createRedactor([]);
@@ -32,11 +33,14 @@ export class RunRedaction {
     });
   }
 
+  /** What tells nothing of what is held back, for a viewer who waits while the step is silent. */
+  release(): Redacted<RunEventBody>[] {
+    return this.#closed(() => channels.flatMap((channel) => printed(channel, this.#streams[channel].release())));
+  }
+
   /** What was held back, once nothing more can come. */
   end(): Redacted<RunEventBody>[] {
-    return this.#closed(() =>
-      (["stdout", "stderr"] as const).flatMap((channel) => printed(channel, this.#streams[channel].end())),
-    );
+    return this.#closed(() => channels.flatMap((channel) => printed(channel, this.#streams[channel].end())));
   }
 
   /** A run that succeeded. Throws ERR_OUTPUT_NOT_JSON for text that is not JSON. */

@@ -3,6 +3,7 @@
  * state, and the job's return value is the redacted result; only a failure to record that end fails the job itself.
  */
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Database } from "../database/connection.ts";
 import { StepvaultError, toStepvaultError } from "../protocol/error.ts";
 import { idSchema } from "../protocol/ids.ts";
@@ -12,13 +13,17 @@ import type { Redacted } from "../protocol/redacted.ts";
 import type { Sandbox } from "../runtime/sandbox.ts";
 import { EventWriter } from "../runs/event-writer.ts";
 import type { RunJob } from "../runs/queue.ts";
+import { retryDatabase } from "../runs/retry.ts";
 import type { RunStore } from "../runs/store.ts";
 import { newRun } from "../runs/submit.ts";
 import type { Vault } from "../vault/vault.ts";
 import { executeStep } from "./execute.ts";
+import { lostResult } from "./leases.ts";
 import type { ServiceLog } from "./log.ts";
 import { closingEvents, RunRedaction } from "./run-redaction.ts";
 import { planStep, type StepPlan } from "./step-plan.ts";
+
+const heldPauseMs = 500;
 
 export interface RunnerParts {
   readonly database: Database;
@@ -77,15 +82,15 @@ async function runOnce(parts: RunnerParts, run: RunInProgress, job: Job): Promis
     if (error instanceof StepvaultError && error.code === "ERR_PROJECT_UNKNOWN") return failed(run, error);
     throw error;
   }
-  const claim = await store.claim(runId, workerId);
+  let claim = await store.claim(runId, workerId);
+  // Another job for the same run: its answer is that run's answer.
+  while (claim.state === "held") {
+    await sleep(heldPauseMs);
+    claim = await store.claim(runId, workerId);
+  }
   if (claim.state === "ended") return claim.result;
   if (claim.state === "lost") {
-    const message = "Cannot finish the run: the worker that ran it is gone, and the step may have had effects";
-    return await finish(
-      store,
-      new EventWriter(store, runId, claim.nextSeq),
-      failed(run, new StepvaultError("ERR_WORKER_LOST", message)),
-    );
+    return await finish(store, new EventWriter(store, runId, claim.nextSeq), lostResult(runId, run.queueMs));
   }
   const writer = new EventWriter(store, runId);
   const plan = await planOrError(parts, job);
@@ -114,7 +119,7 @@ async function planOrError({ database, limitMaxima }: RunnerParts, job: Job): Pr
 /** Records the end. When the run had ended already, that end stands, and its result is the answer. */
 async function finish(store: RunStore, writer: EventWriter, result: Redacted<RunResult>): Promise<RunResult> {
   const lastEvents = await writer.end(closingEvents(result));
-  if (await store.finish(result.runId, result, lastEvents)) return result;
+  if (await retryDatabase(async () => await store.finish(result.runId, result, lastEvents))) return result;
   const claim = await store.claim(result.runId, "");
   return claim.state === "ended" ? claim.result : result;
 }
@@ -131,7 +136,15 @@ async function reject(
   const projectId = idSchema.safeParse((data as { projectId?: unknown } | null)?.projectId);
   if (!projectId.success) return result;
   try {
-    await parts.store.create({ id: run.runId, projectId: projectId.data, language: null, stepId: null, labels: {} });
+    const created = await parts.store.create({
+      id: run.runId,
+      projectId: projectId.data,
+      language: null,
+      stepId: null,
+      labels: {},
+    });
+    // The id is that of a run that some other job asked for: this one has no say in it.
+    if (!created) return result;
   } catch (error) {
     if (error instanceof StepvaultError && error.code === "ERR_PROJECT_UNKNOWN") return result;
     throw error;

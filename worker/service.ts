@@ -13,6 +13,7 @@ import { openQueue, type RunQueue, type RunWorker } from "../runs/queue.ts";
 import { RunStore } from "../runs/store.ts";
 import { submitRun } from "../runs/submit.ts";
 import { openVault, type Vault } from "../vault/vault.ts";
+import { keepLeases } from "./leases.ts";
 import { createServiceLog, type ServiceLog } from "./log.ts";
 import { processJob } from "./runner.ts";
 
@@ -28,6 +29,7 @@ export class Service {
   readonly log: ServiceLog;
   #sandbox: Sandbox;
   #worker: RunWorker | undefined;
+  #leases: { stop(): void } | undefined;
 
   private constructor(config: Config, parts: { database: Database; vault: Vault; queue: RunQueue; log: ServiceLog }) {
     this.config = config;
@@ -74,6 +76,7 @@ export class Service {
       onError: (error) => this.log.logger.error({ err: error }, "the queue reports an error"),
     });
     await this.#worker.ready();
+    this.#leases = keepLeases(this.store, parts.workerId, this.log);
     this.log.logger.info(
       { queue: this.queue.name, backend: this.queue.backend, concurrency: this.config.workerConcurrency },
       "worker started",
@@ -95,6 +98,7 @@ export class Service {
   /** Takes no more jobs, lets running ones end, and closes everything. */
   async close(): Promise<void> {
     await this.#worker?.close();
+    this.#leases?.stop();
     await this.#sandbox.close();
     await this.queue.close();
     await this.database.close();

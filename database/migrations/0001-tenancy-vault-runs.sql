@@ -82,10 +82,13 @@ create table runs (
   labels json,
   result json,
   worker_id text,
+  -- Until when the worker that runs it answers for it; renewed while it lives.
+  lease_until timestamptz,
   created_at timestamptz not null default now(),
   started_at timestamptz,
   ended_at timestamptz
 );
+create index runs_lease on runs (lease_until) where status = 'running';
 create index runs_project on runs (project_id, created_at desc, id);
 
 create table run_events (

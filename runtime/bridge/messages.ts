@@ -12,14 +12,39 @@ const position = { line: z.int().nonnegative(), column: z.int().nonnegative() };
 const referenceSchema = z.strictObject({ name: z.string().max(128), ...position });
 export type CodeReference = z.infer<typeof referenceSchema>;
 
-const errorSchema = z.strictObject({
-  code: z.enum(Object.keys(errorCodes) as [keyof typeof errorCodes]),
-  message: z.string(),
+/** Longest texts of an error; what is longer is cut, since a step writes them. */
+export const errorTextMax = { message: 10_000, stack: 64_000 } as const;
+
+const cut = (charactersMax: number) => z.string().transform((text) => text.slice(0, charactersMax));
+
+const errorFields = {
+  message: cut(errorTextMax.message),
   line: position.line.optional(),
   column: position.column.optional(),
-  stack: z.string().optional(),
+  stack: cut(errorTextMax.stack).optional(),
+};
+
+const errorSchema = z.strictObject({
+  code: z.enum(Object.keys(errorCodes) as [keyof typeof errorCodes]),
+  ...errorFields,
 });
 export type HostError = z.infer<typeof errorSchema>;
+
+/** What a guest may say of its own end. All other codes are the host's and the worker's to give. */
+const guestErrorSchema = z.strictObject({
+  code: z.enum([
+    "ERR_STEP_THREW",
+    "ERR_STEP_EXITED",
+    "ERR_STEP_SYNTAX",
+    "ERR_OUTPUT_NOT_JSON",
+    "ERR_LIMIT_OUTPUT",
+    "ERR_LIMIT_LOG",
+    "ERR_LIMIT_TIMERS",
+    "ERR_LIMIT_MEMORY",
+    "ERR_LIMIT_REQUEST_BYTES",
+  ]),
+  ...errorFields,
+});
 
 const requestSchema = z.strictObject({
   method: z.string().max(32),
@@ -28,6 +53,7 @@ const requestSchema = z.strictObject({
   /** Base64; absent when there is no body. */
   body: z.string().optional(),
   redirect: z.enum(["follow", "error", "manual"]),
+  timeoutMs: z.number().positive().optional(),
 });
 export type GuestRequest = z.infer<typeof requestSchema>;
 
@@ -77,7 +103,7 @@ export const guestMessageSchema = z.discriminatedUnion("type", [
     set: z.strictObject({ key: z.enum(urlKeys), value: z.string() }).optional(),
   }),
   z.strictObject({ type: z.literal("done"), output: z.string() }),
-  z.strictObject({ type: z.literal("fail"), error: errorSchema }),
+  z.strictObject({ type: z.literal("fail"), error: guestErrorSchema }),
 ]);
 export type GuestMessage = z.infer<typeof guestMessageSchema>;
 

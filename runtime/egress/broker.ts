@@ -12,6 +12,7 @@ import { pinAddress } from "./address.ts";
 import { checkPolicy, portOf } from "./policy.ts";
 
 const redirectsMax = 10;
+const timedOut = "it timed out";
 const connectTimeMsMax = 10_000;
 const silentTimeMsMax = 60_000;
 const headerBytesMax = 65_536;
@@ -30,6 +31,8 @@ const brokerHeaders = new Set([
   "transfer-encoding",
   "upgrade",
 ]);
+
+const bodyHeaders = new Set(["content-encoding", "content-length"]);
 
 /** Dropped when a redirect leaves the origin that they were meant for. */
 const originHeaders = ["authorization", "cookie", "proxy-authorization"];
@@ -80,7 +83,9 @@ export class EgressBroker {
 
   /** Sends one request. Throws ERR_EGRESS_REFUSED, ERR_EGRESS_FAILED or ERR_LIMIT_RESPONSE_BYTES. */
   async request(asked: GuestRequest, { signal, onRecord }: SendOptions): Promise<GuestResponse> {
-    const options = { signal: AbortSignal.any([signal, this.#closed.signal]), onRecord };
+    const signals = [signal, this.#closed.signal];
+    if (asked.timeoutMs !== undefined) signals.push(AbortSignal.timeout(Math.ceil(asked.timeoutMs)));
+    const options = { signal: AbortSignal.any(signals), onRecord };
     let hop = firstHop(asked);
     for (let redirects = 0; redirects <= redirectsMax; redirects++) {
       const agent = await this.#connectTo(hop.url);
@@ -208,11 +213,15 @@ function nextHop(hop: Hop, response: Response): Hop | undefined {
 
 function toGuestResponse(url: URL, { response, body }: Answer, redirected: boolean): GuestResponse {
   const { status, statusText } = response;
+  // The body has been decompressed, so these no longer describe it.
+  const described = [...response.headers].filter(
+    ([name]) => !(response.headers.has("content-encoding") && bodyHeaders.has(name)),
+  );
   return {
     url: url.href,
     status,
     statusText,
-    headers: [...response.headers],
+    headers: described,
     body: body.toString("base64"),
     redirected,
   };
@@ -227,5 +236,6 @@ function describeFailure(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = (cause as { code?: unknown } | undefined)?.code;
   if (error instanceof Error && error.name === "AbortError") return "it was aborted";
+  if (error instanceof Error && error.name === "TimeoutError") return timedOut;
   return typeof code === "string" && /^[A-Z0-9_]{1,60}$/.test(code) ? code : "the connection or the protocol failed";
 }

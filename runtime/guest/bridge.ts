@@ -69,8 +69,13 @@ export function onHostEvent(type: string, handler: (event: never) => void): void
 
 /** Called by the host, with one JSON text. Never throws into it. */
 export function receive(text: string): void {
-  const event = jsonParse(text) as { type: string };
-  handlers[event.type]?.(event as never);
+  try {
+    const event = jsonParse(text) as { type: string };
+    handlers[event.type]?.(event as never);
+  } catch {
+    // Without this the step would wait for an answer that never comes.
+    failRun("ERR_STEP_THREW", "Cannot go on: an event for the step could not be delivered");
+  }
 }
 
 export { jsonParse };

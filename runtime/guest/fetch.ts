@@ -214,7 +214,10 @@ class GuestRequest {
 }
 
 export function installFetch(limits: GuestLimits): void {
-  const pending = new Map<number, { resolve: (response: GuestResponse) => void; reject: (error: unknown) => void }>();
+  const pending = new Map<
+    number,
+    { resolve: (response: GuestResponse) => void; reject: (error: unknown) => void; callSite: string[] }
+  >();
   let lastId = 0;
 
   onHostEvent("response", ({ id, response, error }: ResponseEvent) => {
@@ -223,6 +226,8 @@ export function installFetch(limits: GuestLimits): void {
     if (waiting === undefined) return;
     if (response === undefined) {
       const failure = new TypeError(error?.message ?? "fetch failed");
+      // The place where the step called fetch, without the frames of what stands between.
+      failure.stack = [`TypeError: ${failure.message}`, ...waiting.callSite].join("\n");
       Object.defineProperty(failure, "code", { value: error?.code, enumerable: true });
       waiting.reject(failure);
       return;
@@ -251,7 +256,8 @@ export function installFetch(limits: GuestLimits): void {
       ...(encoded === undefined ? {} : { body: encodeBase64(encoded.bytes) }),
     };
     return new Promise((resolve, reject) => {
-      pending.set(id, { resolve, reject });
+      const callSite = (new Error().stack ?? "").split("\n").filter((line) => line.includes("step.js:"));
+      pending.set(id, { resolve, reject, callSite });
       signal?.addEventListener("abort", () => {
         if (!pending.delete(id)) return;
         send({ type: "abort", id });

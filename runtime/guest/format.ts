@@ -7,6 +7,8 @@
 const depthMax = 6;
 const entriesMax = 100;
 const stringMax = 10_000;
+const framesMax = 20;
+const frameCharactersMax = 500;
 
 export function formatLog(args: unknown[]): string {
   const [first, ...rest] = args;
@@ -176,7 +178,10 @@ export function describeError(thrown: unknown): ErrorDescription {
   return {
     name: name.slice(0, 200),
     message: message.slice(0, stringMax),
-    stack: frames.slice(0, 20).join("\n"),
+    stack: frames
+      .slice(0, framesMax)
+      .map((frame) => frame.slice(0, frameCharactersMax))
+      .join("\n"),
     ...(at ? { line: Number(at[1]), column: Number(at[2]) } : {}),
   };
 }

@@ -63,6 +63,15 @@ async function runStep(step: () => Promise<unknown>, limits: GuestLimits): Promi
 }
 
 function failWith(error: unknown): void {
+  try {
+    tellError(error);
+  } catch {
+    // A proxy whose traps throw: there is nothing that can be said of it.
+    failRun("ERR_STEP_THREW", "Error: what was thrown cannot be read");
+  }
+}
+
+function tellError(error: unknown): void {
   if (error instanceof OutputError) {
     failRun(error.code, error.message);
     return;

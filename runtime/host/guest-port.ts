@@ -5,7 +5,6 @@
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ErrorCode } from "../../protocol/error.ts";
 import type { Limits } from "../../protocol/limits.ts";
 import {
   type GuestMessage,
@@ -14,10 +13,14 @@ import {
   type HostError,
   type ResponseMessage,
 } from "../bridge/messages.ts";
+import { Budget } from "../bridge/budget.ts";
 import type { WorkerPort } from "./worker-port.ts";
 
 /** Calls for whose answer the isolate's thread waits. */
 type WaitingType = "sleep" | "barrier" | "random" | "url" | "blockingRequest";
+
+/** A guest that sends what its prelude never would: the step's doing, and so the step's fault. */
+const tampered: HostError = { code: "ERR_STEP_EXITED", message: "Cannot go on: the step changed the code around it" };
 
 /** The longest that a timer of Node's can wait. */
 const timerMsMax = 2_147_483_647;
@@ -27,7 +30,7 @@ export class GuestPort {
   outstanding = 0;
   ended = false;
   #worker: WorkerPort;
-  #limits: Limits;
+  #budget: Budget;
   #toUserText: (text: string) => string;
   #timers = new Map<number, NodeJS.Timeout>();
   #immediates = new Map<number, NodeJS.Immediate>();
@@ -35,12 +38,11 @@ export class GuestPort {
   #blocked = new Map<number, (message: ResponseMessage) => void>();
   #lastBlockingId = 0;
   #deliver: (text: string) => void = () => {};
-  #used = { calls: 0, printBytes: 0, printLines: 0, logEntries: 0, logBytes: 0, requests: 0 };
 
   /** `toUserText` puts the user's own code back into messages that quote what binding made of it. */
   constructor(worker: WorkerPort, limits: Limits, toUserText: (text: string) => string = (text) => text) {
     this.#worker = worker;
-    this.#limits = limits;
+    this.#budget = new Budget(limits);
     this.#toUserText = toUserText;
   }
 
@@ -53,18 +55,14 @@ export class GuestPort {
   async call(text: string): Promise<string> {
     if (this.ended) return "{}";
     try {
-      this.#used.calls += 1;
-      if (this.#exceeds("ERR_LIMIT_BRIDGE_CALLS", this.#used.calls, "bridgeCallsMax", "bridge calls")) return "{}";
       const parsed = guestMessageSchema.safeParse(JSON.parse(text));
-      if (!parsed.success) {
-        this.fail({ code: "ERR_BRIDGE_PROTOCOL", message: "Cannot go on: the guest sent a message of no known shape" });
-        return "{}";
-      }
-      return JSON.stringify((await this.#handle(parsed.data)) ?? {});
+      if (parsed.success && this.#exceeds(this.#budget.call(parsed.data))) return "{}";
+      if (parsed.success) return JSON.stringify((await this.#handle(parsed.data)) ?? {});
     } catch {
-      this.fail({ code: "ERR_BRIDGE_PROTOCOL", message: "Cannot go on: a message of the guest could not be handled" });
-      return "{}";
+      // Told below: what the guest sent was no message.
     }
+    this.fail(tampered);
+    return "{}";
   }
 
   /** The worker's answer to a request, on to the guest. */
@@ -132,31 +130,17 @@ export class GuestPort {
   }
 
   #print(message: Extract<GuestMessage, { type: "print" }>): void {
-    this.#used.printBytes += Buffer.byteLength(message.text);
-    this.#used.printLines += countLines(message.text);
-    if (this.#exceeds("ERR_LIMIT_STDOUT", this.#used.printBytes, "stdoutBytesMax", "bytes printed")) return;
-    if (this.#exceeds("ERR_LIMIT_STDOUT", this.#used.printLines, "stdoutLinesMax", "lines printed")) return;
-    this.#worker.send(message);
+    if (!this.#exceeds(this.#budget.print(message.text))) this.#worker.send(message);
   }
 
   #log(message: Extract<GuestMessage, { type: "log" }>): void {
-    this.#used.logEntries += 1;
-    this.#used.logBytes +=
-      Buffer.byteLength(message.message) + Buffer.byteLength(JSON.stringify(message.fields ?? null));
-    if (this.#exceeds("ERR_LIMIT_LOG", this.#used.logEntries, "logEntriesMax", "log entries")) return;
-    if (this.#exceeds("ERR_LIMIT_LOG", this.#used.logBytes, "logBytesMax", "bytes of log entries")) return;
-    this.#worker.send(message);
+    if (!this.#exceeds(this.#budget.log(message))) this.#worker.send(message);
   }
 
-  /** False when the request goes beyond a limit, which has ended the run. */
-  #request(id: number, request: GuestRequest): boolean {
-    this.#used.requests += 1;
-    if (this.#exceeds("ERR_LIMIT_REQUESTS", this.#used.requests, "requestsMax", "requests")) return false;
-    const bytes = Math.floor(((request.body?.length ?? 0) * 3) / 4);
-    if (this.#exceeds("ERR_LIMIT_REQUEST_BYTES", bytes, "requestBytesMax", "bytes in a request body")) return false;
+  #request(id: number, request: GuestRequest): void {
+    if (this.#exceeds(this.#budget.request(request))) return;
     this.outstanding += 1;
     this.#worker.send({ type: "request", id, request });
-    return true;
   }
 
   async #requestAndWait(request: GuestRequest): Promise<object> {
@@ -168,8 +152,7 @@ export class GuestPort {
   }
 
   #startTimer(id: number, ms: number): void {
-    if (this.#exceeds("ERR_LIMIT_TIMERS", this.#timers.size + this.#immediates.size + 1, "timersMax", "pending timers"))
-      return;
+    if (this.#exceeds(this.#budget.timers(this.#timers.size + this.#immediates.size + 1))) return;
     this.outstanding += 1;
     const fire = (): void => {
       this.#forgetTimer(id);
@@ -190,16 +173,14 @@ export class GuestPort {
   }
 
   #done(output: string): void {
-    const bytes = Buffer.byteLength(output);
-    if (this.#exceeds("ERR_LIMIT_OUTPUT", bytes, "outputBytesMax", "bytes of output")) return;
+    if (this.#exceeds(this.#budget.output(output))) return;
     this.#end();
     this.#worker.send({ type: "done", output });
   }
 
-  #exceeds(code: ErrorCode, used: number, limit: keyof Limits, what: string): boolean {
-    const allowed = this.#limits[limit];
-    if (used <= allowed) return false;
-    this.fail({ code, message: `Cannot go on: ${used} ${what}, at most ${allowed} are allowed (${limit})` });
+  #exceeds(breach: HostError | undefined): boolean {
+    if (breach === undefined) return false;
+    this.fail(breach);
     return true;
   }
 
@@ -213,12 +194,6 @@ export class GuestPort {
     for (const timer of this.#immediates.values()) clearImmediate(timer);
     this.outstanding = 0;
   }
-}
-
-function countLines(text: string): number {
-  let lines = 0;
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) lines += 1;
-  return lines;
 }
 
 function parseUrl({ input, base, set }: Extract<GuestMessage, { type: "url" }>): Record<string, string> | undefined {

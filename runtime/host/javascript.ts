@@ -3,16 +3,15 @@
  * host, which has no network, no files and no environment.
  */
 import ivm from "isolated-vm";
-import type { Position } from "../../protocol/error.ts";
 import { bindJavaScript, analyzeJavaScript, type Analysis } from "../binding/javascript.ts";
 import type { CodeReference, ExecuteMessage, HostError } from "../bridge/messages.ts";
 import { bundleGuest } from "./guest-bundle.ts";
 import { createGuestEntry } from "./guest-entry.ts";
 import { GuestPort } from "./guest-port.ts";
+import { compileStep } from "./javascript-step.ts";
 import type { Session } from "./session.ts";
 import type { WorkerPort } from "./worker-port.ts";
 
-const stepFile = "step.js";
 const MiB = 1024 * 1024;
 
 export function createJavaScriptSession(worker: WorkerPort): Session {
@@ -34,15 +33,6 @@ export function createJavaScriptSession(worker: WorkerPort): Session {
       const port = new GuestPort(worker, message.limits, (text) =>
         bindings.reduce((restored, { identifier, original }) => restored.replaceAll(identifier, () => original), text),
       );
-      const step = await compileStep(
-        isolate,
-        context,
-        source,
-        bindings.map(({ identifier }) => identifier),
-        port,
-      );
-      if (step === undefined) return port;
-
       const createGuest: ivm.Reference = await context.eval(prelude, {
         filename: "stepvault:prelude",
         reference: true,
@@ -50,6 +40,11 @@ export function createJavaScriptSession(worker: WorkerPort): Session {
       const hostReference = new ivm.Reference((text: string) => port.call(text));
       const guest: ivm.Reference = await createGuest.apply(undefined, [hostReference, JSON.stringify(message.limits)], {
         result: { reference: true },
+      });
+      // Only now: the guest has kept its copies of the built-ins before anything of the step is in the isolate.
+      const step = await compileStep(isolate, context, {
+        source,
+        identifiers: bindings.map(({ identifier }) => identifier),
       });
       const receive: ivm.Reference = await guest.get("receive", { reference: true });
       const run: ivm.Reference = await guest.get("run", { reference: true });
@@ -68,34 +63,6 @@ export function createJavaScriptSession(worker: WorkerPort): Session {
       return port;
     },
   };
-}
-
-/** A Reference to `(...values) => async function step`, or undefined after it has told the port what does not parse. */
-async function compileStep(
-  isolate: ivm.Isolate,
-  context: ivm.Context,
-  source: string,
-  identifiers: string[],
-  port: GuestPort,
-): Promise<ivm.Reference | undefined> {
-  // The step's first line is line 1 of its file: the line before it is number 0.
-  const script = `(function (${identifiers.join(",")}) { return async function step() {\n${source}\n}; })`;
-  try {
-    const compiled = await isolate.compileScript(script, { filename: stepFile, lineOffset: -1 });
-    return await compiled.run(context, { reference: true });
-  } catch (error) {
-    const { message, position } = parseSyntaxError(error);
-    port.fail({ code: "ERR_STEP_SYNTAX", message: `Cannot read the step: ${message}`, ...position });
-    return undefined;
-  }
-}
-
-/** isolated-vm puts the place into the message: "Unexpected token ')' [step.js:3:5]". */
-function parseSyntaxError(error: unknown): { message: string; position: Partial<Position> } {
-  const text = error instanceof Error ? error.message : "it does not parse";
-  const at = /^(.*) \[step\.js:(\d+):(\d+)\]$/s.exec(text);
-  if (at === null) return { message: text, position: {} };
-  return { message: at[1] ?? "", position: { line: Number(at[2]), column: Number(at[3]) } };
 }
 
 /** What ends a run from inside isolated-vm; undefined for a rejection that nobody handles, or not yet. */

@@ -60,7 +60,8 @@ const port = new WorkerPort(
   (message) => {
     handle(message).catch((error: unknown) => port.send({ type: "failed", error: describe(error) }));
   },
-  () => process.exit(0),
+  // The worker is gone. An ordinary exit would wait for the isolate's thread, which a step can keep busy for ever.
+  () => process.kill(process.pid, "SIGKILL"),
 );
 
 process.on("uncaughtException", (error) => port.send({ type: "failed", error: describe(error) }));

@@ -6,6 +6,7 @@ compiled from its own syntax tree under the file name step.py, and tracebacks ke
 """
 
 import builtins
+import io
 import json
 import linecache
 import logging
@@ -32,12 +33,19 @@ def restore():
     import _stepvault_host as host
 
     random.seed()
-    sys.stdout.reconfigure(line_buffering=True)
+    sys.stdout = sys.__stdout__ = _unbuffered(1, "strict")
+    sys.stderr = sys.__stderr__ = _unbuffered(2, "backslashreplace")
     time.sleep = _sleeper(host)
     urllib_bridge.install(host)
     root = logging.getLogger()
     root.handlers[:] = [_HostHandler(host)]
     root.setLevel(logging.INFO)
+
+
+def _unbuffered(descriptor, errors):
+    """Nothing is kept back in the interpreter, so that what was printed before a sudden end is told too."""
+    raw = io.FileIO(descriptor, "wb", closefd=False)
+    return io.TextIOWrapper(raw, encoding="utf-8", errors=errors, newline="\n", write_through=True)
 
 
 def prepare(source):
@@ -73,8 +81,8 @@ async def execute(execute_json, limits_json):
 def describe(error, limits):
     """What the step raised, as the run's error: the user's frames only, and where the innermost of them is."""
     if isinstance(error, SystemExit):
-        code = error.code if isinstance(error.code, int) else (0 if error.code is None else 1)
-        return {"code": "ERR_STEP_EXITED", "message": f"Cannot go on: the step called sys.exit, status {code}"}
+        status = f"status {error.code}" if isinstance(error.code, int) else str(error.code or "status 0")
+        return {"code": "ERR_STEP_EXITED", "message": f"Cannot go on: the step called sys.exit: {status}"}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == STEP_FILE][-FRAMES_MAX:]
     name = type(error).__name__
     text = _text_of(error)
@@ -138,6 +146,10 @@ class _HostHandler(logging.Handler):
             level = "error" if record.levelno >= 40 else "warn" if record.levelno >= 30 else "info" if record.levelno >= 20 else "debug"
             extra = {key: value for key, value in record.__dict__.items() if key not in self._standard}
             fields = {"logger": record.name, **extra}
-            self._host.log(level, self.format(record), json.dumps(fields, default=repr, allow_nan=False))
+            try:
+                text = json.dumps(fields, default=repr, allow_nan=False)
+            except (TypeError, ValueError):  # NaN, cycles, keys that are no strings.
+                text = json.dumps({str(key): repr(value) for key, value in fields.items()})
+            self._host.log(level, self.format(record), text)
         except Exception:
             self.handleError(record)

@@ -40,12 +40,16 @@ def _open(host, request):
         "headers": [[name, str(value)] for name, value in headers.items()],
         "redirect": "manual",
     }
+    if isinstance(request.timeout, (int, float)):
+        asked["timeoutMs"] = max(1, request.timeout * 1000)
     body = _body_of(request.data)
     if body is not None:
         asked["body"] = base64.b64encode(body).decode()
     answer = json.loads(host.request(json.dumps(asked)))
     if "response" not in answer:
         error = answer.get("error", {})
+        if error.get("message", "").endswith("it timed out"):
+            raise urllib.error.URLError(TimeoutError("timed out"))
         raise urllib.error.URLError(f"{error.get('message', 'the request failed')} [{error.get('code', 'ERR_EGRESS_FAILED')}]")
     return _to_response(answer["response"])
 

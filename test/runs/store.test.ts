@@ -56,6 +56,18 @@ describe("a run's state", () => {
     expect(ends.toSorted()).toEqual([false, true]);
     expect(await store.claim(id, "other")).toMatchObject({ state: "ended", result: { status: "succeeded" } });
   });
+  test("is held while its worker answers for it, and lost afterwards", async () => {
+    const id = await newRun();
+    await store.claim(id, "living");
+    expect(await store.claim(id, "other")).toEqual({ state: "held" });
+    await temporary.database.query("update runs set lease_until = now() - interval '1 second' where id = $1", [id]);
+    expect((await store.listLost()).map((lost) => lost.id)).toContain(id);
+    expect(await store.claim(id, "other")).toEqual({ state: "lost", nextSeq: 0 });
+    await store.renewLeases("living");
+    expect(await store.claim(id, "other")).toEqual({ state: "held" });
+    await store.finish(id, succeeded(id), []);
+    expect((await store.listLost()).map((lost) => lost.id)).not.toContain(id);
+  });
   test("is created once, and only in a project that exists", async () => {
     const id = await newRun();
     await store.create({ id, projectId, language: "javascript", stepId: null, labels: {} });
@@ -102,6 +114,21 @@ describe("a run's events", () => {
     const id = await newRun();
     await new EventWriter(store, id).write(mark<RunEventBody>({ kind: "started" }));
     await expect.poll(async () => (await store.listEvents(projectId, id)).length, { timeout: 2_000 }).toBe(1);
+  });
+  test("are not taken once the run has ended", async () => {
+    const id = await newRun();
+    await store.finish(id, succeeded(id), []);
+    await store.appendEvents(id, [{ seq: 9, time: new Date(), body: mark<RunEventBody>({ kind: "started" }) }]);
+    expect(await store.listEvents(projectId, id)).toEqual([]);
+  });
+  test("survive a database that is away for a moment", async () => {
+    const id = await newRun();
+    const writer = new EventWriter(store, id);
+    await temporary.database.query("alter table run_events rename to run_events_away");
+    setTimeout(() => void temporary.database.query("alter table run_events_away rename to run_events"), 300);
+    await writer.write(mark<RunEventBody>({ kind: "started" }));
+    await writer.flush();
+    expect(await store.listEvents(projectId, id)).toHaveLength(1);
   });
   test("make the writer wait once much is pending, and a failure shows", async () => {
     const writer = new EventWriter(store, createId());

@@ -83,6 +83,10 @@ describe("limits", () => {
       "ERR_LIMIT_TIMERS",
     );
   });
+  test("printing does not count as bridge calls", async () => {
+    const code = "for i in range(300): print(i, i, i)";
+    expect((await runStep(sandbox, "python", code, { limits: { bridgeCallsMax: 100 } })).code).toBeUndefined();
+  });
   test("bridge calls are counted", async () => {
     const run = await runStep(sandbox, "javascript", "for (let i = 0; i < 50; i++) crypto.randomUUID()", {
       limits: { bridgeCallsMax: 20 },

@@ -39,8 +39,8 @@ test("a run whose worker is killed ends as crashed, once, and its host dies with
     projectId: vault.projectId,
     step: {
       language: "javascript",
-      code: "await new Promise((r) => setTimeout(r, 120000))",
-      limits: { wallTimeMsMax: 180_000 },
+      code: "for (;;);",
+      limits: { wallTimeMsMax: 180_000, cpuTimeMsMax: 180_000 },
     },
   };
   const first = startWorkerProcess();

@@ -60,6 +60,13 @@ function textOf(events: RunEvent[]): string {
     .join("");
 }
 
+/** Adds a job under an id of the queue's own choosing, as an orchestrator may. */
+async function processAgain(job: object): Promise<RunResult> {
+  const queueId = createId();
+  await vault.service.queue.addRaw(queueId, job);
+  return await vault.service.queue.waitForResult(queueId, 30_000);
+}
+
 describe("a run", () => {
   for (const [language, code] of [
     [
@@ -152,6 +159,40 @@ print(base64.b64encode(("user:" + k).encode()).decode(), k.encode().hex())`;
     const [first, second] = [await vault.service.submit(job), await vault.service.submit(job)];
     expect(await vault.service.result(first)).toEqual(await vault.service.result(second));
     expect((await vault.events(runId)).filter(({ kind }) => kind === "finished")).toHaveLength(1);
+  });
+
+  test("a second job with the id of a live run waits for it and has its result", async () => {
+    const runId = createId();
+    const code = "await new Promise((r) => setTimeout(r, 1500)); return Math.random()";
+    await vault.service.submit({ projectId: vault.projectId, runId, ...step("javascript", code) });
+    await expect.poll(async () => (await vault.events(runId)).length, { timeout: 10_000 }).toBeGreaterThan(0);
+    const job = { projectId: vault.projectId, runId, ...step("javascript", "return 'other'") };
+    const told = await processAgain(job);
+    expect(told).toMatchObject({ status: "succeeded", output: expect.any(Number) });
+    expect(told).toEqual(await vault.service.result(runId));
+  });
+
+  test("an invalid job with the id of a live run does not end it", async () => {
+    const runId = createId();
+    await vault.service.submit({
+      projectId: vault.projectId,
+      runId,
+      ...step("javascript", "await new Promise((r) => setTimeout(r, 1000)); return 7"),
+    });
+    const refused = await processAgain({ projectId: vault.projectId, runId, step: { language: "cobol", code: "" } });
+    expect(refused.status).toBe("rejected");
+    expect(await vault.service.result(runId)).toMatchObject({ status: "succeeded", output: 7 });
+    expect((await vault.events(runId)).map(({ kind }) => kind)).toEqual(["started", "output", "finished"]);
+  });
+
+  test("printed text that ends like a value begins is shown while the step is silent", async () => {
+    const runId = await vault.service.submit({
+      projectId: vault.projectId,
+      ...step("python", 'k = <<secrets.key>>\nprint("items")\nimport time\ntime.sleep(2)'),
+    });
+    await expect.poll(async () => textOf(await vault.events(runId)), { timeout: 4_000 }).toBe("items\n");
+    expect(await vault.service.store.result(runId)).toBeUndefined();
+    await vault.service.result(runId);
   });
 
   test("object keys keep their order", async () => {

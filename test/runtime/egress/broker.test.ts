@@ -26,6 +26,7 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   if (to !== null) return void response.writeHead(status, { location: to }).end();
   if (url.pathname === "/gzip")
     return void response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync("z".repeat(200_000)));
+  if (url.pathname === "/large") return void response.end(Buffer.alloc(5_000_000, 97));
   if (url.pathname === "/slow") return void setTimeout(() => response.end("late"), 5_000).unref();
   const chunks: Buffer[] = [];
   request.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -262,6 +263,32 @@ describe("steps", () => {
       "\0ÿ",
     ]);
     expect(events.filter(({ kind }) => kind === "request")).toHaveLength(2);
+  });
+  test("a response of several megabytes arrives whole", async () => {
+    const code = 'return (await (await fetch(params.base + "/large")).text()).length';
+    expect((await runStep(sandbox, "javascript", code, { params: { base } })).output).toBe(5_000_000);
+  });
+  test("an uncaught failure of fetch has the place of the call, and no frame of ours", async () => {
+    const { outcome } = await runStep(sandbox, "javascript", '\n  await fetch("http://10.0.0.1/")');
+    expect("error" in outcome && outcome.error).toMatchObject({
+      position: { line: 2, column: 9 },
+      guestStack: expect.not.stringContaining("prelude"),
+    });
+  });
+  test("urllib honours a timeout and gives decompressed bodies without their old headers", async () => {
+    const code = `import urllib.request, urllib.error, time
+r = urllib.request.urlopen(params["base"] + "/gzip")
+headers = [r.headers["content-encoding"], r.headers["content-length"], len(r.read())]
+t = time.time()
+try:
+    urllib.request.urlopen(params["base"] + "/slow", timeout=0.2)
+except urllib.error.URLError as error:
+    return [headers, isinstance(error.reason, TimeoutError), time.time() - t < 2]`;
+    expect((await runStep(sandbox, "python", code, { params: { base } })).output).toEqual([
+      [null, null, 200_000],
+      true,
+      true,
+    ]);
   });
   test("a refused fetch is an error that the step can catch by its code", async () => {
     const { output } = await runStep(
