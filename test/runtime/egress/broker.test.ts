@@ -19,6 +19,10 @@ let other: string;
 let open: string[];
 let sandbox: Sandbox;
 
+/** Requests to /at-once that are under way, and the most there were. */
+let now = 0;
+let most = 0;
+
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const url = new URL(request.url ?? "/", "http://local");
   const status = Number(url.searchParams.get("status") ?? 200);
@@ -26,6 +30,13 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   if (to !== null) return void response.writeHead(status, { location: to }).end();
   if (url.pathname === "/gzip")
     return void response.writeHead(200, { "content-encoding": "gzip" }).end(gzipSync("z".repeat(200_000)));
+  if (url.pathname === "/at-once") {
+    most = Math.max(most, ++now);
+    return void setTimeout(() => {
+      now -= 1;
+      response.end();
+    }, 30);
+  }
   if (url.pathname === "/large") return void response.end(Buffer.alloc(5_000_000, 97));
   if (url.pathname === "/slow") return void setTimeout(() => response.end("late"), 5_000).unref();
   const chunks: Buffer[] = [];
@@ -263,6 +274,12 @@ describe("steps", () => {
       "\0ÿ",
     ]);
     expect(events.filter(({ kind }) => kind === "request")).toHaveLength(2);
+  });
+  test("requests of one run go out a few at a time, since each holds its answer in the worker", async () => {
+    const code = 'return (await Promise.all(Array.from({ length: 20 }, () => fetch(params.base + "/at-once")))).length';
+    expect((await runStep(sandbox, "javascript", code, { params: { base } })).output).toBe(20);
+    expect(most).toBeGreaterThan(1);
+    expect(most).toBeLessThanOrEqual(4);
   });
   test("a response of several megabytes arrives whole", async () => {
     const code = 'return (await (await fetch(params.base + "/large")).text()).length';
