@@ -13,7 +13,7 @@ const referenceSchema = z.strictObject({ name: z.string().max(128), ...position 
 export type CodeReference = z.infer<typeof referenceSchema>;
 
 /** Longest texts of an error; what is longer is cut, since a step writes them. */
-export const errorTextMax = { message: 10_000, stack: 64_000 } as const;
+const errorTextMax = { message: 10_000, stack: 64_000 } as const;
 
 const cut = (charactersMax: number) => z.string().transform((text) => text.slice(0, charactersMax));
 
