@@ -32,7 +32,7 @@ export async function createOrganization(database: Queryable, name: string): Pro
 
 /** All organizations, oldest first. */
 export async function listOrganizations(database: Queryable): Promise<Organization[]> {
-  return (await database.query<Organization>(`select ${organizationColumns} from organizations order by id`)).rows;
+  return (await database.query<Organization>(`select ${organizationColumns} from organizations order by created_at, id`)).rows;
 }
 
 /** Throws ERR_ORGANIZATION_UNKNOWN or ERR_NAME_INVALID. */
@@ -56,7 +56,7 @@ export async function getProject(database: Queryable, projectId: string): Promis
 /** The organization's projects, oldest first. */
 export async function listProjects(database: Queryable, organizationId: string): Promise<Project[]> {
   const { rows } = await database.query<Project>(
-    `select ${projectColumns} from projects where organization_id = $1 order by id`,
+    `select ${projectColumns} from projects where organization_id = $1 order by created_at, id`,
     [parseId(organizationId, "organization")],
   );
   return rows;
