@@ -32,7 +32,9 @@ export async function createOrganization(database: Queryable, name: string): Pro
 
 /** All organizations, oldest first. */
 export async function listOrganizations(database: Queryable): Promise<Organization[]> {
-  return (await database.query<Organization>(`select ${organizationColumns} from organizations order by created_at, id`)).rows;
+  return (
+    await database.query<Organization>(`select ${organizationColumns} from organizations order by created_at, id`)
+  ).rows;
 }
 
 /** Throws ERR_ORGANIZATION_UNKNOWN or ERR_NAME_INVALID. */
