@@ -11,6 +11,25 @@ const ROOT = 0;
 const HASH = 0x9e3779b1;
 /** A table key is node * 256 + symbol in 32 bits, and -1 means empty. */
 const NODES_MAX = 2 ** 23;
+/**
+ * Numbers in the row of a node: its first child or 0, what that child is reached by, where the node fails to, and one
+ * more than the longest needle that ends at it. A child is reached by one more than a symbol, plus SIBLINGS if the
+ * node has further children; so a row of zeros is a node without anything.
+ */
+const ROW = 4;
+const BY = 1;
+const FAIL = 2;
+const LONGEST = 3;
+const SIBLINGS = 512;
+
+export type SymbolView = {
+  /** The symbol of each byte; 0 for none, more than 255 where others have to look. */
+  readonly table: Uint16Array;
+  /** A ring, as long as a power of two: the places of the symbols read last. */
+  starts: Float64Array;
+  /** How many symbols were read. */
+  count: number;
+};
 
 export class Automaton {
   /** Byte length of each needle. */
@@ -19,11 +38,10 @@ export class Automaton {
   #depth = new Int32Array(256);
   #parent = new Int32Array(256);
   #symbol = new Uint8Array(256);
-  #firstChild = new Int32Array(256).fill(-1);
-  #sibling = new Int32Array(256).fill(-1);
+  /** What a step reads of a node, side by side in memory. */
+  #rows = new Int32Array(256 * ROW);
+  #sibling = new Int32Array(256);
   #own = new Int32Array(256).fill(-1);
-  #fail = new Int32Array(256);
-  #longest = new Int32Array(256).fill(-1);
   readonly #rootRow = new Int32Array(256);
   #tableKey = new Int32Array(512).fill(-1);
   #tableNode = new Int32Array(512);
@@ -54,19 +72,91 @@ export class Automaton {
 
   /** The state after one more byte. Call `link()` first when needles were added. */
   step(state: number, symbol: number): number {
-    const firstChild = this.#firstChild;
+    const rows = this.#rows;
     for (;;) {
       if (state === ROOT) return this.#rootRow[symbol]!;
-      const first = firstChild[state]!;
-      if (first !== -1) {
-        if (this.#symbol[first] === symbol) return first;
-        if (this.#sibling[first] !== -1) {
-          const next = this.#lookup(state, symbol);
-          if (next !== -1) return next;
-        }
+      const row = state * ROW;
+      const by = rows[row + BY]!;
+      if ((by & (SIBLINGS - 1)) === symbol + 1) return rows[row]!;
+      if (by > SIBLINGS) {
+        const next = this.#lookup(state, symbol);
+        if (next !== -1) return next;
       }
-      state = this.#fail[state]!;
+      state = rows[row + FAIL]!;
     }
+  }
+
+  /** After `run`: how far it came. */
+  ranTo = 0;
+
+  /** Steps over bytes until a needle ends or `to` is reached, whichever is first; gives the state there. */
+  run(state: number, bytes: Uint8Array, from: number, to: number): number {
+    const rows = this.#rows;
+    let i = from;
+    while (i < to) {
+      const symbol = bytes[i++]!;
+      for (;;) {
+        if (state === ROOT) {
+          state = this.#rootRow[symbol]!;
+          break;
+        }
+        const row = state * ROW;
+        const by = rows[row + BY]!;
+        if ((by & (SIBLINGS - 1)) === symbol + 1) {
+          state = rows[row]!;
+          break;
+        }
+        const next = by > SIBLINGS ? this.#lookup(state, symbol) : -1;
+        if (next !== -1) {
+          state = next;
+          break;
+        }
+        state = rows[row + FAIL]!;
+      }
+      if (rows[state * ROW + LONGEST] !== 0) break;
+    }
+    this.ranTo = i;
+    return state;
+  }
+
+  /** As `run`, over the symbols of a view of bytes that lie at `base`; stops before bytes left to others, too. */
+  runView(state: number, bytes: Uint8Array, from: number, to: number, base: number, view: SymbolView): number {
+    const rows = this.#rows;
+    const { table, starts } = view;
+    const mask = starts.length - 1;
+    let { count } = view;
+    let i = from;
+    for (; i < to; i++) {
+      const symbol = table[bytes[i]!]!;
+      if (symbol === 0) continue;
+      if (symbol > 255) break;
+      starts[count++ & mask] = base + i;
+      for (;;) {
+        if (state === ROOT) {
+          state = this.#rootRow[symbol]!;
+          break;
+        }
+        const row = state * ROW;
+        const by = rows[row + BY]!;
+        if ((by & (SIBLINGS - 1)) === symbol + 1) {
+          state = rows[row]!;
+          break;
+        }
+        const next = by > SIBLINGS ? this.#lookup(state, symbol) : -1;
+        if (next !== -1) {
+          state = next;
+          break;
+        }
+        state = rows[row + FAIL]!;
+      }
+      if (rows[state * ROW + LONGEST] !== 0) {
+        i++;
+        break;
+      }
+    }
+    this.ranTo = i;
+    view.count = count;
+    return state;
   }
 
   /** How many of the bytes read last could still begin a needle. */
@@ -76,31 +166,32 @@ export class Automaton {
 
   /** The next shorter state: the longest proper suffix that still begins a needle. */
   fail(state: number): number {
-    return this.#fail[state]!;
+    return this.#rows[state * ROW + FAIL]!;
   }
 
   /** The same state without what cannot go on: a needle that is complete and begins no longer one. */
   open(state: number): number {
-    while (state !== ROOT && this.#firstChild[state] === -1) state = this.#fail[state]!;
+    const rows = this.#rows;
+    while (state !== ROOT && rows[state * ROW] === 0) state = rows[state * ROW + FAIL]!;
     return state;
   }
 
   /** The longest needle that ends here, or -1. */
   longest(state: number): number {
-    return this.#longest[state]!;
+    return this.#rows[state * ROW + LONGEST]! - 1;
   }
 
   /** The next shorter needle that ends where this one ends, or -1. */
   nextShorter(needle: number): number {
-    return this.#longest[this.#fail[this.#nodeOfNeedle[needle]!]!]!;
+    return this.longest(this.fail(this.#nodeOfNeedle[needle]!));
   }
 
   /** The needle found by going on from this state along first children: names whose prefix a state is. */
   needleBelow(state: number): number {
     let node = state;
     while (this.#own[node] === -1) {
-      const first = this.#firstChild[node]!;
-      if (first === -1) return -1;
+      const first = this.#firstChild(node);
+      if (first === 0) return -1;
       node = first;
     }
     return this.#own[node]!;
@@ -116,22 +207,28 @@ export class Automaton {
       const child = this.#rootRow[symbol]!;
       if (child !== ROOT) queue[tail++] = child;
     }
-    const { fail, longest, own } = { fail: this.#fail, longest: this.#longest, own: this.#own };
+    const rows = this.#rows;
     for (let head = 0; head < tail; head++) {
       const node = queue[head]!;
       const parent = this.#parent[node]!;
-      fail[node] = parent === ROOT ? ROOT : this.step(fail[parent]!, this.#symbol[node]!);
-      longest[node] = own[node] === -1 ? longest[fail[node]]! : own[node]!;
-      for (let child = this.#firstChild[node]!; child !== -1; child = this.#sibling[child]!) queue[tail++] = child;
+      const fail = parent === ROOT ? ROOT : this.step(rows[parent * ROW + FAIL]!, this.#symbol[node]!);
+      rows[node * ROW + FAIL] = fail;
+      rows[node * ROW + LONGEST] = this.#own[node] === -1 ? rows[fail * ROW + LONGEST]! : this.#own[node]! + 1;
+      for (let child = rows[node * ROW]!; child !== 0; child = this.#sibling[child]!) queue[tail++] = child;
     }
   }
 
   #child(node: number, symbol: number): number {
     if (node === ROOT) return this.#rootRow[symbol] || -1;
-    const first = this.#firstChild[node]!;
-    if (first === -1) return -1;
+    const first = this.#firstChild(node);
+    if (first === 0) return -1;
     if (this.#symbol[first] === symbol) return first;
-    return this.#sibling[first] === -1 ? -1 : this.#lookup(node, symbol);
+    return this.#sibling[first] === 0 ? -1 : this.#lookup(node, symbol);
+  }
+
+  /** The child that a node got first, or 0. */
+  #firstChild(node: number): number {
+    return this.#rows[node * ROW]!;
   }
 
   #append(parent: number, symbol: number): number {
@@ -146,10 +243,12 @@ export class Automaton {
       this.#rootRow[symbol] = node;
       return node;
     }
-    const first = this.#firstChild[parent]!;
-    if (first === -1) {
-      this.#firstChild[parent] = node;
+    const first = this.#firstChild(parent);
+    if (first === 0) {
+      this.#rows[parent * ROW] = node;
+      this.#rows[parent * ROW + BY] = symbol + 1;
     } else {
+      this.#rows[parent * ROW + BY]! |= SIBLINGS;
       this.#sibling[node] = this.#sibling[first]!;
       this.#sibling[first] = node;
       this.#insert(parent, symbol, node);
@@ -167,11 +266,11 @@ export class Automaton {
     };
     this.#depth = copy(this.#depth, 0);
     this.#parent = copy(this.#parent, 0);
-    this.#firstChild = copy(this.#firstChild, -1);
-    this.#sibling = copy(this.#sibling, -1);
+    this.#sibling = copy(this.#sibling, 0);
     this.#own = copy(this.#own, -1);
-    this.#fail = copy(this.#fail, 0);
-    this.#longest = copy(this.#longest, -1);
+    const rows = new Int32Array(size * ROW);
+    rows.set(this.#rows);
+    this.#rows = rows;
     const symbols = new Uint8Array(size);
     symbols.set(this.#symbol);
     this.#symbol = symbols;

@@ -4,13 +4,14 @@
  */
 
 import { DecodedText } from "./decoded.ts";
-import { isText, OTHER, RUN_MIN } from "./digits.ts";
+import { base64Digits, hexDigits, isText, OTHER, RUN_MIN, textGroup, textPair, textTable } from "./digits.ts";
 import type { Scanner, Span } from "./scanner.ts";
 
 export type OnDecoded = (start: number, end: number, nameEnd: number, inner: Span, encoding: string) => void;
 
 export class Chain {
   readonly #bitsPerDigit: number;
+  readonly #table: Uint8Array;
   readonly #encoding: "base64" | "hex";
   readonly #skipFirst: number;
   readonly #onDecoded: OnDecoded;
@@ -33,6 +34,7 @@ export class Chain {
   constructor(encoding: "base64" | "hex", skip: number, openScanner: () => Scanner, onDecoded: OnDecoded) {
     this.#encoding = encoding;
     this.#bitsPerDigit = encoding === "base64" ? 6 : 4;
+    this.#table = encoding === "base64" ? base64Digits : hexDigits;
     this.#textMin = (RUN_MIN * this.#bitsPerDigit) / 8;
     this.#skipFirst = skip;
     this.#skip = skip;
@@ -40,7 +42,29 @@ export class Chain {
     this.#onDecoded = onDecoded;
   }
 
-  digit(value: number, place: number): void {
+  /** Reads digits of the run from `from` to `to`; the bytes lie at `base`. With `ends` the run is over there. */
+  digits(bytes: Uint8Array, from: number, to: number, base: number, ends: boolean): void {
+    const table = this.#table;
+    const isBase64 = this.#bitsPerDigit === 6;
+    let i = from;
+    while (i < to) {
+      if (this.#bitCount === 0 && this.#skip === 0) {
+        if (this.#text !== undefined) i = isBase64 ? this.#groups(bytes, i, to, base) : this.#pairs(bytes, i, to, base);
+        else if (this.#waitingCount === 0) i = isBase64 ? leapGroups(bytes, i, to) : this.#leapPairs(bytes, i, to);
+        if (i >= to) return;
+        if (this.#text === undefined && this.#waitingCount === 0 && this.#isTextAt(bytes, i, to)) {
+          this.#text = this.#opened();
+          continue;
+        }
+        // Too few digits are left to become a text.
+        if (ends && this.#text === undefined && this.#waitingCount === 0 && i + RUN_MIN > to) return;
+      }
+      this.#digit(table[bytes[i]!]!, base + i);
+      i++;
+    }
+  }
+
+  #digit(value: number, place: number): void {
     if (value === OTHER) {
       this.end();
       return;
@@ -55,9 +79,63 @@ export class Chain {
     if (this.#bitCount < 8) return;
     this.#bitCount -= 8;
     const byte = (this.#bits >> this.#bitCount) & 255;
-    if (isText(byte)) this.#add(byte, this.#start, place + 1);
-    else if (this.#waitingCount > 0 || this.#text !== undefined) this.#stop();
+    if (textTable[byte] === 0) this.#stop();
+    else if (this.#text === undefined) this.#wait(byte, this.#start, place + 1);
+    else this.#text.add(byte, this.#start, place + 1);
     this.#start = place;
+  }
+
+  /** Adds whole groups of base64 digits to the text under way, as long as they are text. */
+  #groups(bytes: Uint8Array, from: number, to: number, base: number): number {
+    const text = this.#text!;
+    let i = from;
+    for (; i + 4 <= to; i += 4) {
+      const group = textGroup(bytes, i);
+      if (group < 0) break;
+      const place = base + i;
+      text.add(group >> 16, place, place + 2);
+      text.add((group >> 8) & 255, place + 1, place + 3);
+      text.add(group & 255, place + 2, place + 4);
+    }
+    return i;
+  }
+
+  /** Adds whole pairs of hexadecimal digits to the text under way, as long as they are text. */
+  #pairs(bytes: Uint8Array, from: number, to: number, base: number): number {
+    const text = this.#text!;
+    let i = from;
+    for (; i + 2 <= to; i += 2) {
+      const pair = textPair(bytes, i);
+      if (pair < 0) break;
+      text.add(pair, base + i, base + i + 2);
+    }
+    return i;
+  }
+
+  /** Whether RUN_MIN digits from here are text without exception. */
+  #isTextAt(bytes: Uint8Array, from: number, to: number): boolean {
+    if (from + RUN_MIN > to) return false;
+    const isBase64 = this.#bitsPerDigit === 6;
+    for (let i = from; i < from + RUN_MIN; i += isBase64 ? 4 : 2) {
+      if ((isBase64 ? textGroup(bytes, i) : textPair(bytes, i)) < 0) return false;
+    }
+    return true;
+  }
+
+  /** As leapGroups, for hexadecimal pairs: a run of base64 digits may hold others, behind which pairs begin anew. */
+  #leapPairs(bytes: Uint8Array, from: number, to: number): number {
+    let i = from;
+    while (i + RUN_MIN <= to) {
+      let other = i + RUN_MIN - 1;
+      while (other >= i && hexDigits[bytes[other]!] !== OTHER) other--;
+      if (other >= i) {
+        i = other + 1;
+        this.#skip = this.#skipFirst;
+        if (this.#skip > 0) break;
+      } else if (textPair(bytes, i + RUN_MIN - 2) < 0) i += RUN_MIN;
+      else break;
+    }
+    return i;
   }
 
   /** No text is being scanned; a few bytes may wait to become one. */
@@ -77,7 +155,7 @@ export class Chain {
 
   /** The run is over. */
   end(): void {
-    if (this.#waitingCount > 0 || this.#text !== undefined) this.#stop();
+    this.#stop();
     this.#bits = 0;
     this.#bitCount = 0;
     this.#skip = this.#skipFirst;
@@ -92,21 +170,14 @@ export class Chain {
     return false;
   }
 
-  #add(byte: number, start: number, end: number): void {
-    if (this.#text !== undefined) {
-      this.#text.add(byte, start, end);
-      return;
-    }
+  /** A byte of what becomes a text when enough of it follows. */
+  #wait(byte: number, start: number, end: number): void {
     const at = this.#waitingCount++;
     this.#waiting[at] = byte;
     this.#waitingStarts[at] = start;
     this.#waitingEnds[at] = end;
     if (this.#waitingCount < this.#textMin) return;
-    this.#decoded ??= new DecodedText(this.#openScanner(), (from, to, nameEnd, inner) =>
-      this.#onDecoded(from, to, nameEnd, inner, this.#encoding),
-    );
-    const text = this.#decoded;
-    text.begin();
+    const text = this.#opened();
     for (let i = 0; i < this.#waitingCount; i++) {
       text.add(this.#waiting[i]!, this.#waitingStarts[i]!, this.#waitingEnds[i]!);
     }
@@ -114,9 +185,28 @@ export class Chain {
     this.#waitingCount = 0;
   }
 
+  #opened(): DecodedText {
+    this.#decoded ??= new DecodedText(this.#openScanner(), (from, to, nameEnd, inner) =>
+      this.#onDecoded(from, to, nameEnd, inner, this.#encoding),
+    );
+    this.#decoded.begin();
+    return this.#decoded;
+  }
+
   #stop(): void {
     this.#waitingCount = 0;
-    this.#text?.flush(true);
+    if (this.#text === undefined) return;
+    this.#text.flush(true);
     this.#text = undefined;
   }
+}
+
+/**
+ * Leaps over groups of base64 digits while no text is under way. Text of RUN_MIN digits holds three whole groups in a
+ * row; so where the third from here is not text, none begins before it.
+ */
+function leapGroups(bytes: Uint8Array, from: number, to: number): number {
+  let i = from;
+  while (i + 12 <= to && textGroup(bytes, i + 8) < 0) i += 8;
+  return i;
 }

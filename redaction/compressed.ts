@@ -67,7 +67,10 @@ export class RunHead {
   readonly #bitsPerDigit: number;
   readonly #table: Uint8Array;
   readonly #open: (wrapper: Wrapper) => Compressed;
-  #bytes: { byte: number; start: number; end: number }[] = [];
+  readonly #bytes = new Uint8Array(HEAD_BYTES);
+  readonly #starts = new Float64Array(HEAD_BYTES);
+  readonly #ends = new Float64Array(HEAD_BYTES);
+  #count = 0;
   #bits = 0;
   #bitCount = 0;
   #start = 0;
@@ -94,8 +97,12 @@ export class RunHead {
     this.#state = "over";
   }
 
-  digit(code: number, place: number): void {
-    if (this.#state === "over") return;
+  /** Reads digits of the run from `from` to `to`; the bytes lie at `base`. */
+  digits(bytes: Uint8Array, from: number, to: number, base: number): void {
+    for (let i = from; i < to && this.#state !== "over"; i++) this.#digit(bytes[i]!, base + i);
+  }
+
+  #digit(code: number, place: number): void {
     const value = this.#table[code]!;
     if (value === OTHER) {
       this.end();
@@ -111,43 +118,45 @@ export class RunHead {
       this.#byte((this.#bits >> this.#bitCount) & 255, this.#start, place + 1);
       this.#start = place;
     }
-    if (this.#bytes.length === HEAD_BYTES) this.#decide();
+    if (this.#count === HEAD_BYTES) this.#decide();
   }
 
   get liveFrom(): number {
     if (this.#state === "over") return Infinity;
     if (this.#state !== "reading") return Math.min(this.#state.liveFrom, this.#bitCount > 0 ? this.#start : Infinity);
     if (this.#digits === 0) return Infinity;
-    if (this.#bytes.length === 0) return this.#start;
-    return wrapperOf(this.#bytes.map((each) => each.byte)) === undefined ? Infinity : this.#bytes[0]!.start;
+    if (this.#count === 0) return this.#start;
+    return wrapperOf(this.#bytes.subarray(0, this.#count)) === undefined ? Infinity : this.#starts[0]!;
   }
 
   end(): void {
     if (typeof this.#state === "object") this.#state.end();
     this.#state = "reading";
-    this.#bytes = [];
+    this.#count = 0;
     this.#bits = 0;
     this.#bitCount = 0;
     this.#digits = 0;
   }
 
   #byte(byte: number, start: number, end: number): void {
-    if (this.#state === "reading") this.#bytes.push({ byte, start, end });
-    else if (typeof this.#state === "object") {
+    if (this.#state === "reading") {
+      this.#bytes[this.#count] = byte;
+      this.#starts[this.#count] = start;
+      this.#ends[this.#count++] = end;
+    } else if (typeof this.#state === "object") {
       this.#state.write(byte, start, end);
       if (this.#state.done) this.#state = "over";
     }
   }
 
   #decide(): void {
-    const wrapper = wrapperOf(this.#bytes.map((each) => each.byte));
-    const bytes = this.#bytes;
-    this.#bytes = [];
+    const wrapper = wrapperOf(this.#bytes);
+    this.#count = 0;
     if (wrapper === undefined) {
       this.#state = "over";
       return;
     }
     this.#state = this.#open(wrapper);
-    for (const { byte, start, end } of bytes) this.#byte(byte, start, end);
+    for (let i = 0; i < HEAD_BYTES; i++) this.#byte(this.#bytes[i]!, this.#starts[i]!, this.#ends[i]!);
   }
 }

@@ -24,38 +24,54 @@ export function isText(byte: number): boolean {
 /** A run this long is looked into; it is also what the text in it must take up. */
 export const RUN_MIN = 16;
 
-const textTable = Uint8Array.from({ length: 256 }, (_, byte) => (isText(byte) ? 1 : 0));
+/** One for each byte that is text. */
+export const textTable = Uint8Array.from({ length: 256 }, (_, byte) => (isText(byte) ? 1 : 0));
+
+/** Whole groups of base64 digits, and pairs of hexadecimal ones, that RUN_MIN digits hold in every alignment. */
+const GROUPS = 3;
+const PAIRS = 7;
 
 /**
- * Whether digits could decode to RUN_MIN digits' worth of text in any alignment, which takes three whole groups of
- * base64 or seven pairs of hexadecimal digits in a row. Errs on the side of yes.
+ * Whether digits could decode to RUN_MIN digits' worth of text in any alignment, which takes so many groups or pairs
+ * in a row. Errs on the side of yes. Of so many in a row one is looked at first, so most digits are never read.
  */
 export function mayHoldText(bytes: Uint8Array, from: number, to: number): boolean {
   for (let skip = 0; skip < 4; skip++) {
-    let groups = 0;
-    for (let at = from + skip; at + 4 <= to; at += 4) {
-      groups = isTextGroup(bytes, at) ? groups + 1 : 0;
-      if (groups === 3) return true;
+    for (let at = from + skip + (GROUPS - 1) * 4; at + 4 <= to; at += GROUPS * 4) {
+      if (textGroup(bytes, at) < 0) continue;
+      let groups = 1;
+      for (let i = at - 4; groups < GROUPS && i >= from && textGroup(bytes, i) >= 0; i -= 4) groups++;
+      for (let i = at + 4; groups < GROUPS && i + 4 <= to && textGroup(bytes, i) >= 0; i += 4) groups++;
+      if (groups === GROUPS) return true;
     }
   }
   for (let skip = 0; skip < 2; skip++) {
-    let pairs = 0;
-    for (let at = from + skip; at + 2 <= to; at += 2) {
-      const high = hexDigits[bytes[at]!]!;
-      const low = hexDigits[bytes[at + 1]!]!;
-      pairs = high < 8 && low !== OTHER && textTable[high * 16 + low] === 1 ? pairs + 1 : 0;
-      if (pairs === 7) return true;
+    for (let at = from + skip + (PAIRS - 1) * 2; at + 2 <= to; at += PAIRS * 2) {
+      if (textPair(bytes, at) < 0) continue;
+      let pairs = 1;
+      for (let i = at - 2; pairs < PAIRS && i >= from && textPair(bytes, i) >= 0; i -= 2) pairs++;
+      for (let i = at + 2; pairs < PAIRS && i + 2 <= to && textPair(bytes, i) >= 0; i += 2) pairs++;
+      if (pairs === PAIRS) return true;
     }
   }
   return false;
 }
 
-function isTextGroup(bytes: Uint8Array, at: number): boolean {
+/** The byte that two hexadecimal digits stand for if it is text, else -1. */
+export function textPair(bytes: Uint8Array, at: number): number {
+  const high = hexDigits[bytes[at]!]!;
+  const low = hexDigits[bytes[at + 1]!]!;
+  return high < 8 && low !== OTHER && textTable[high * 16 + low] === 1 ? high * 16 + low : -1;
+}
+
+/** The three bytes that four base64 digits stand for if all are text, else -1. */
+export function textGroup(bytes: Uint8Array, at: number): number {
   const first = base64Digits[bytes[at]!]!;
-  if (first >= 32) return false;
+  if (first >= 32) return -1;
   const second = base64Digits[bytes[at + 1]!]!;
   const third = base64Digits[bytes[at + 2]!]!;
   const fourth = base64Digits[bytes[at + 3]!]!;
   const group = (first << 18) | (second << 12) | (third << 6) | fourth;
-  return textTable[group >> 16] === 1 && textTable[(group >> 8) & 255] === 1 && textTable[group & 255] === 1;
+  const isTextAll = textTable[group >> 16]! & textTable[(group >> 8) & 255]! & textTable[group & 255]!;
+  return isTextAll === 1 ? group : -1;
 }

@@ -25,6 +25,8 @@ export type OnMatch = (start: number, end: number, needle: number) => void;
 const SHALLOW = 2;
 /** While a needle is under way, whether to skip is asked again after so many bytes. */
 const RETRY = 4;
+/** While this much of a needle is under way, only after as many bytes. */
+const DEEP = 32;
 
 export class Lane {
   #state = 0;
@@ -83,9 +85,10 @@ export class Lane {
           state = 0;
           i = next < 0 ? -1 - next : next;
           stepTo = next < 0 ? to : next + Math.max(skip.window, SHALLOW + 1);
-        } else stepTo = i + RETRY;
+        } else stepTo = i + (depth > DEEP ? DEEP : RETRY);
       }
-      state = automaton.step(state, bytes[i++]!);
+      state = automaton.run(state, bytes, i, Math.min(stepTo, to));
+      i = automaton.ranTo;
       let needle = automaton.longest(state);
       while (needle !== -1) {
         onMatch(base + i - automaton.lengths[needle]!, base + i, needle);

@@ -64,9 +64,7 @@ export class RunLane {
     let i = 0;
     while (i < to) {
       if (this.#inRun) {
-        i = this.#pass(bytes, i);
-        this.#character(bytes[i]!, base + i);
-        i++;
+        i = this.#stretch(bytes, this.#pass(bytes, i), base);
         continue;
       }
       // A run shorter than RUN_MIN has no effect, and a longer one fills one of these windows.
@@ -79,7 +77,7 @@ export class RunLane {
       this.#inRun = end === to || this.#isWorthReading(bytes, start, end);
       // Behind a mask no data begins: what the mask stands for may have gone on here.
       const before = start === 0 ? this.#before : bytes[start - 1];
-      if (this.#inRun && before === BRACKET) for (const head of this.#heads) head.skip();
+      if (this.#inRun) this.#beginHeads(bytes, start, before === BRACKET);
       i = this.#inRun ? start : end;
     }
     if (bytes.length > 0) this.#before = bytes.at(-1)!;
@@ -88,6 +86,13 @@ export class RunLane {
       this.#binary?.end();
       this.#binary = undefined;
     }
+  }
+
+  /** Leaves a run alone that does not begin like compressed data, when its first digits can be seen. */
+  #beginHeads(bytes: Uint8Array, start: number, isBehindMask: boolean): void {
+    const isSeen = start + HEAD_BYTES * 2 <= bytes.length;
+    if (isBehindMask || (isSeen && wrapperOfRun(bytes, start, 6, base64Digits) === undefined)) this.#heads[0].skip();
+    if (isBehindMask || (isSeen && wrapperOfRun(bytes, start, 4, hexDigits) === undefined)) this.#heads[1].skip();
   }
 
   /** A quick look at a run that lies in these bytes as a whole. */
@@ -121,20 +126,23 @@ export class RunLane {
     return at - RUN_MIN;
   }
 
-  #character(code: number, place: number): void {
-    if (base64Digits[code] !== OTHER) {
+  /** Reads on in a run, as far as the next place at which digits may be passed over; gives that place. */
+  #stretch(bytes: Uint8Array, from: number, base: number): number {
+    const limit = Math.min(bytes.length, (from | (STRIDE - 1)) + 1);
+    let to = from;
+    while (to < limit && base64Digits[bytes[to]!] !== OTHER) to++;
+    if (to > from) {
       if (this.#wrapped) for (const head of this.#heads) head.nextLine();
-      this.#line = this.#wrapped ? 1 : this.#line + 1;
+      this.#line = (this.#wrapped ? 0 : this.#line) + to - from;
       this.#wrapped = false;
-      const chains = this.#chains;
-      for (let i = 0; i < BASE64_CHAINS; i++) chains[i]!.digit(base64Digits[code]!, place);
-      for (let i = BASE64_CHAINS; i < chains.length; i++) chains[i]!.digit(hexDigits[code]!, place);
-      this.#heads[0].digit(code, place);
-      this.#heads[1].digit(code, place);
-      return;
+      const ends = to < limit && !(this.#line >= WRAP_MIN && isLineEnd(bytes[to]!));
+      for (const chain of this.#chains) chain.digits(bytes, from, to, base, ends);
+      for (const head of this.#heads) head.digits(bytes, from, to, base);
+      return to;
     }
-    if ((code === 10 || code === 13) && (this.#wrapped || this.#line >= WRAP_MIN)) this.#wrapped = true;
+    if (isLineEnd(bytes[from]!) && (this.#wrapped || this.#line >= WRAP_MIN)) this.#wrapped = true;
     else this.#endRun();
+    return from + 1;
   }
 
   #endRun(): void {
@@ -162,6 +170,8 @@ export class RunLane {
     }
   }
 }
+
+const isLineEnd = (code: number): boolean => code === 10 || code === 13;
 
 function fills(bytes: Uint8Array, at: number): boolean {
   return (

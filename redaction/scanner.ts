@@ -38,6 +38,9 @@ export class Scanner {
   safe = 0;
   readonly #store: NeedleStore;
   readonly #lanes = new Map<LaneKind, AnyLane>();
+  /** The same lanes, and what each does with a match, for loops that are run for every few bytes. */
+  #running: AnyLane[] = [];
+  #collectors: OnMatch[] = [];
   readonly #history = new ByteHistory();
   #version = -1;
   #keepsHistory = false;
@@ -67,10 +70,7 @@ export class Scanner {
     if (this.#keepsHistory) this.#history.append(bytes, base);
     if (this.#undecided.length > 0 && bytes.length > 0) this.#decide();
     this.#position = base + bytes.length;
-    for (const [kind, lane] of this.#lanes) {
-      if (lane instanceof Lane) lane.read(bytes, base, this.#onMatch[kind]);
-      else lane.read(bytes, base, this.#onMatch[kind], last);
-    }
+    for (let i = 0; i < this.#running.length; i++) this.#running[i]!.read(bytes, base, this.#collectors[i]!, last);
     this.#runs?.read(bytes, base, last);
     if (last) this.#finish();
     this.safe = this.#safe();
@@ -81,7 +81,7 @@ export class Scanner {
     this.#position = 0;
     this.spans = [];
     this.#undecided = [];
-    for (const lane of this.#lanes.values()) lane.restart();
+    for (const lane of this.#running) lane.restart();
     this.#runs?.restart();
   }
 
@@ -95,19 +95,18 @@ export class Scanner {
     return false;
   }
 
-  readonly #onMatch = Object.fromEntries(LANES.map((kind, rank) => [kind, this.#collector(kind, rank)])) as Record<
-    LaneKind,
-    OnMatch
-  >;
-
   #collector(kind: LaneKind, rank: number): OnMatch {
+    const { meanings } = this.#store.sets[kind];
     return (start, end, needle) => {
-      const meaning = this.#store.sets[kind].meanings[needle]!;
-      const before = this.spans.at(-1);
-      if (before?.rank === rank && start > before.start && start < before.end && end >= before.end && !meaning.token) {
-        // One more link in a chain of overlaps: no need for a span of its own.
-        before.end = end;
-        return;
+      const meaning = meanings[needle]!;
+      const { spans } = this;
+      if (spans.length > 0 && !meaning.token) {
+        const before = spans[spans.length - 1]!;
+        if (before.rank === rank && start > before.start && start < before.end && end >= before.end) {
+          // One more link in a chain of overlaps: no need for a span of its own.
+          before.end = end;
+          return;
+        }
       }
       const span = { start, end, nameEnd: end, secret: meaning.secret, form: meaning.form, rank };
       if (!meaning.token) this.#collect(span);
@@ -160,7 +159,7 @@ export class Scanner {
 
   #safe(): number {
     let safe = this.#position;
-    for (const lane of this.#lanes.values()) safe = Math.min(safe, lane.liveFrom);
+    for (const lane of this.#running) safe = Math.min(safe, lane.liveFrom);
     for (const span of this.#undecided) safe = Math.min(safe, span.start);
     if (this.#runs !== undefined) safe = Math.min(safe, this.#runs.liveFrom);
     return safe;
@@ -175,6 +174,8 @@ export class Scanner {
       if (lane !== undefined) lane.adopt(set.needles);
       else this.#lanes.set(kind, laneFor(kind, set.needles));
     }
+    this.#running = [...this.#lanes.values()];
+    this.#collectors = Array.from(this.#lanes.keys(), (kind) => this.#collector(kind, LANES.indexOf(kind)));
     this.#keepsHistory = this.#lanes.has("rawShort") || this.#lanes.has("strict");
     this.#history.keep(this.#store.holdMax + BLOCK_MAX + 2);
   }

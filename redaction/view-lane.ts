@@ -6,6 +6,7 @@
  * `spreadMax` bytes before its last symbol, and an escape over ESCAPE_BYTES_MAX.
  */
 
+import type { SymbolView } from "./automaton.ts";
 import { BREAK, EscapeReader, INVISIBLE, MORE } from "./escapes.ts";
 import type { Needles, OnMatch } from "./lane.ts";
 import { LeadFinder } from "./leads.ts";
@@ -16,42 +17,41 @@ const SHALLOW = 2;
 const SHALLOW_BYTES = 32;
 /** While a needle is under way, whether to skip is asked again after so many bytes. */
 const RETRY = 4;
+/** While this much of a needle is under way, only after as many bytes. */
+const DEEP = 32;
 
 const NOTHING = new Uint8Array(0);
 const reader = new EscapeReader();
 
 export class ViewLane {
   #needles: Needles;
-  readonly #table: Uint16Array;
+  readonly #view: SymbolView;
   #state = 0;
-  /** Places of the symbols read last, by symbol count. */
-  #starts: Float64Array;
-  #count = 0;
   #position = 0;
   #readTo = 0;
   #pending: Uint8Array = NOTHING;
 
   constructor(kind: ViewKind, needles: Needles) {
-    this.#table = symbolTables[kind];
     this.#needles = needles;
-    this.#starts = new Float64Array(ringSize(needles.longest));
+    this.#view = { table: symbolTables[kind], starts: new Float64Array(ringSize(needles.longest)), count: 0 };
   }
 
   /** Goes over to a grown set of needles; what is under way stays under way. */
   adopt(needles: Needles): void {
     this.#needles = needles;
-    const old = this.#starts;
+    const { starts: old, count } = this.#view;
     if (old.length > needles.longest + 1) return;
-    this.#starts = new Float64Array(ringSize(needles.longest));
-    for (let i = Math.max(0, this.#count - old.length); i < this.#count; i++) {
-      this.#starts[i & (this.#starts.length - 1)] = old[i & (old.length - 1)]!;
+    const starts = new Float64Array(ringSize(needles.longest));
+    for (let i = Math.max(0, count - old.length); i < count; i++) {
+      starts[i & (starts.length - 1)] = old[i & (old.length - 1)]!;
     }
+    this.#view.starts = starts;
   }
 
   /** Begins a new text. */
   restart(): void {
     this.#state = 0;
-    this.#count = 0;
+    this.#view.count = 0;
     this.#position = 0;
     this.#pending = NOTHING;
   }
@@ -94,8 +94,8 @@ export class ViewLane {
 
   /** Gives how far it came: to an escape that is not complete, or to the end. */
   #scan(text: Uint8Array, base: number, onMatch: OnMatch, last: boolean): number {
-    const { automaton, symbolSkip } = this.#needles;
-    const table = this.#table;
+    const { symbolSkip } = this.#needles;
+    const { table } = this.#view;
     const leads = new LeadFinder(text, table, reader);
     const to = text.length;
     let i = 0;
@@ -112,12 +112,10 @@ export class ViewLane {
           i = next < 0 ? -1 - next : next;
           stepTo = next < 0 ? lead : Math.min(lead, next + symbolSkip.window + SHALLOW_BYTES);
           if (i >= to) break;
-        } else stepTo = i + RETRY;
+        } else stepTo = i + (this.depth > DEEP ? DEEP : RETRY);
       }
-      const symbol = table[text[i]!]!;
-      if (symbol < LEAD) {
-        if (symbol !== 0) this.#push(automaton.step(this.#state, symbol), base + i, 1, onMatch);
-        i++;
+      if (table[text[i]!]! < LEAD) {
+        i = this.#run(text, i, Math.min(stepTo, to), base, onMatch);
         continue;
       }
       const byte = reader.read(text, i, to, last);
@@ -143,17 +141,36 @@ export class ViewLane {
 
   #pushEscape(byte: number, start: number, width: number, onMatch: OnMatch): void {
     const { automaton } = this.#needles;
-    const symbol = this.#table[byte]! & 255;
+    const symbol = this.#view.table[byte]! & 255;
     if (symbol !== 0) this.#push(automaton.step(this.#state, symbol), start, width, onMatch);
     for (const further of reader.extra) this.#push(automaton.step(this.#state, further), start, width, onMatch);
   }
 
+  /** Reads bytes that are no escapes, until a needle ends at the latest; gives how far it came. */
+  #run(text: Uint8Array, from: number, to: number, base: number, onMatch: OnMatch): number {
+    const { automaton } = this.#needles;
+    const { count } = this.#view;
+    this.#state = automaton.runView(this.#state, text, from, to, base, this.#view);
+    const { ranTo } = automaton;
+    if (this.#view.count === count) return ranTo;
+    const start = this.#startOf(1);
+    this.#readTo = start + 1;
+    this.#report(start, 1, onMatch);
+    return ranTo;
+  }
+
   #push(state: number, start: number, width: number, onMatch: OnMatch): void {
-    const { automaton, reportsAll, spreadMax } = this.#needles;
+    const { starts } = this.#view;
     this.#state = state;
-    this.#starts[this.#count++ & (this.#starts.length - 1)] = start;
+    starts[this.#view.count++ & (starts.length - 1)] = start;
     this.#readTo = start + width;
-    for (let needle = automaton.longest(state); needle !== -1;) {
+    this.#report(start, width, onMatch);
+  }
+
+  /** Reports what ends with the symbol read last. */
+  #report(start: number, width: number, onMatch: OnMatch): void {
+    const { automaton, reportsAll, spreadMax } = this.#needles;
+    for (let needle = automaton.longest(this.#state); needle !== -1;) {
       const first = this.#startOf(automaton.lengths[needle]!);
       const fits = start - first <= spreadMax;
       if (fits) onMatch(first, start + width, needle);
@@ -163,7 +180,8 @@ export class ViewLane {
 
   /** The place of the symbol so many symbols back. */
   #startOf(back: number): number {
-    return this.#starts[(this.#count - back) & (this.#starts.length - 1)]!;
+    const { starts, count } = this.#view;
+    return starts[(count - back) & (starts.length - 1)]!;
   }
 }
 
