@@ -55,10 +55,18 @@ export class EscapeReader {
    * ends at `to` before the escape is decided. With `last` the text is complete and MORE is never given.
    */
   read(text: Uint8Array, from: number, to: number, last: boolean): number {
+    if (this.extra.length > 0) this.extra.length = 0;
+    // By far the most frequent escape, when it stands for nothing that begins another one.
+    if (text[from] === 0x25 && from + 2 < to && isHex(text[from + 1]!) && isHex(text[from + 2]!)) {
+      const byte = hexValue(text[from + 1]!) * 16 + hexValue(text[from + 2]!);
+      if (!isNestedLead(byte)) {
+        this.end = from + 3;
+        return byte;
+      }
+    }
     this.#text = text;
     this.#limit = Math.min(to, from + ESCAPE_BYTES_MAX);
     this.#cut = !last && to < from + ESCAPE_BYTES_MAX;
-    this.extra.length = 0;
     const first = this.#hidden(from);
     if (first !== 0) return first;
     const code = this.#char(from, LEVELS);

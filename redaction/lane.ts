@@ -25,8 +25,9 @@ export type OnMatch = (start: number, end: number, needle: number) => void;
 const SHALLOW = 2;
 /** While a needle is under way, whether to skip is asked again after so many bytes. */
 const RETRY = 4;
-/** While this much of a needle is under way, only after as many bytes. */
-const DEEP = 32;
+/** While more than so much of a needle is under way, only after so many bytes. */
+const DEEP = 8;
+const DEEP_RETRY = 32;
 
 export class Lane {
   #state = 0;
@@ -85,7 +86,7 @@ export class Lane {
           state = 0;
           i = next < 0 ? -1 - next : next;
           stepTo = next < 0 ? to : next + Math.max(skip.window, SHALLOW + 1);
-        } else stepTo = i + (depth > DEEP ? DEEP : RETRY);
+        } else stepTo = i + (depth > DEEP ? DEEP_RETRY : RETRY);
       }
       state = automaton.run(state, bytes, i, Math.min(stepTo, to));
       i = automaton.ranTo;

@@ -17,8 +17,9 @@ const SHALLOW = 2;
 const SHALLOW_BYTES = 32;
 /** While a needle is under way, whether to skip is asked again after so many bytes. */
 const RETRY = 4;
-/** While this much of a needle is under way, only after as many bytes. */
-const DEEP = 32;
+/** While more than so much of a needle is under way, only after so many bytes. */
+const DEEP = 8;
+const DEEP_RETRY = 32;
 
 const NOTHING = new Uint8Array(0);
 const reader = new EscapeReader();
@@ -112,7 +113,7 @@ export class ViewLane {
           i = next < 0 ? -1 - next : next;
           stepTo = next < 0 ? lead : Math.min(lead, next + symbolSkip.window + SHALLOW_BYTES);
           if (i >= to) break;
-        } else stepTo = i + (this.depth > DEEP ? DEEP : RETRY);
+        } else stepTo = i + (this.depth > DEEP ? DEEP_RETRY : RETRY);
       }
       if (table[text[i]!]! < LEAD) {
         i = this.#run(text, i, Math.min(stepTo, to), base, onMatch);
@@ -146,17 +147,30 @@ export class ViewLane {
     for (const further of reader.extra) this.#push(automaton.step(this.#state, further), start, width, onMatch);
   }
 
-  /** Reads bytes that are no escapes, until a needle ends at the latest; gives how far it came. */
+  /** Reads bytes until `to` or an escape; gives how far it came. */
   #run(text: Uint8Array, from: number, to: number, base: number, onMatch: OnMatch): number {
-    const { automaton } = this.#needles;
-    const { count } = this.#view;
-    this.#state = automaton.runView(this.#state, text, from, to, base, this.#view);
-    const { ranTo } = automaton;
-    if (this.#view.count === count) return ranTo;
-    const start = this.#startOf(1);
-    this.#readTo = start + 1;
-    this.#report(start, 1, onMatch);
-    return ranTo;
+    const { automaton, reportsAll, spreadMax } = this.#needles;
+    const view = this.#view;
+    const { starts, table } = view;
+    const mask = starts.length - 1;
+    const { count } = view;
+    let state = this.#state;
+    let i = from;
+    do {
+      state = automaton.runView(state, text, i, to, base, view);
+      i = automaton.ranTo;
+      const needle = automaton.longest(state);
+      // When the last byte was dropped, what ends here was reported before it.
+      if (needle === -1 || table[text[i - 1]!] === 0) continue;
+      this.#state = state;
+      const start = base + i - 1;
+      const first = starts[(view.count - automaton.lengths[needle]!) & mask]!;
+      if (!reportsAll && start - first <= spreadMax) onMatch(first, start + 1, needle);
+      else this.#report(start, 1, onMatch);
+    } while (i < to && table[text[i]!]! < LEAD);
+    this.#state = state;
+    if (view.count !== count) this.#readTo = this.#startOf(1) + 1;
+    return i;
   }
 
   #push(state: number, start: number, width: number, onMatch: OnMatch): void {
