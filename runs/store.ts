@@ -107,11 +107,13 @@ export class RunStore {
     return row?.held ? { state: "held" } : { state: "lost", nextSeq: row?.nextSeq ?? 0 };
   }
 
-  /** Says that this worker still answers for the runs that it has taken. */
-  async renewLeases(workerId: string): Promise<void> {
+  /** Says that a worker still answers for these runs of its own. */
+  async renewLeases(workerId: string, runIds: readonly string[]): Promise<void> {
+    if (runIds.length === 0) return;
     await this.#database.query(
-      "update runs set lease_until = now() + $2 * interval '1 second' where worker_id = $1 and status = 'running'",
-      [workerId, leaseSeconds],
+      `update runs set lease_until = now() + $3 * interval '1 second'
+       where id = any($2) and worker_id = $1 and status = 'running'`,
+      [workerId, runIds, leaseSeconds],
     );
   }
 

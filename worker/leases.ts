@@ -19,14 +19,20 @@ export function lostResult(runId: string, queueMs = 0): Redacted<RunResult> {
   return new RunRedaction().failure(runId, new StepvaultError("ERR_WORKER_LOST", message), usage);
 }
 
-/** Starts renewing and looking; gives what stops it. */
-export function keepLeases(store: RunStore, workerId: string, { logger }: ServiceLog): { stop(): void } {
+/**
+ * Starts renewing and looking; gives what stops it. Only runs that are under way in this process are renewed: one whose
+ * end could not be recorded is no longer among them, and so is ended once its lease runs out.
+ */
+export function keepLeases(
+  store: RunStore,
+  { workerId, runsUnderWay, log: { logger } }: { workerId: string; runsUnderWay: ReadonlySet<string>; log: ServiceLog },
+): { stop(): void } {
   let busy = false;
   const tick = async (): Promise<void> => {
     if (busy) return;
     busy = true;
     try {
-      await store.renewLeases(workerId);
+      await store.renewLeases(workerId, [...runsUnderWay]);
       for (const { id, nextSeq } of await store.listLost()) {
         const result = lostResult(id);
         const lastEvents = await new EventWriter(store, id, nextSeq).end(closingEvents(result));

@@ -34,6 +34,8 @@ export interface RunnerParts {
   readonly limitMaxima: Limits;
   readonly workerId: string;
   readonly queueName: string;
+  /** Runs that this process has claimed and not yet ended; kept here for the leases. */
+  readonly runsUnderWay: Set<string>;
 }
 
 interface RunInProgress {
@@ -75,7 +77,7 @@ function parseJobOrError(data: unknown): Job | StepvaultError {
 
 async function runOnce(parts: RunnerParts, run: RunInProgress, job: Job): Promise<RunResult> {
   const { store, workerId } = parts;
-  const { runId, redaction } = run;
+  const { runId } = run;
   try {
     await store.create(newRun(runId, job));
   } catch (error) {
@@ -92,6 +94,17 @@ async function runOnce(parts: RunnerParts, run: RunInProgress, job: Job): Promis
   if (claim.state === "lost") {
     return await finish(store, new EventWriter(store, runId, claim.nextSeq), lostResult(runId, run.queueMs));
   }
+  parts.runsUnderWay.add(runId);
+  try {
+    return await runClaimed(parts, run, job);
+  } finally {
+    parts.runsUnderWay.delete(runId);
+  }
+}
+
+async function runClaimed(parts: RunnerParts, run: RunInProgress, job: Job): Promise<RunResult> {
+  const { store } = parts;
+  const { runId, redaction } = run;
   const writer = new EventWriter(store, runId);
   const plan = await planOrError(parts, job);
   if (plan instanceof StepvaultError) return await finish(store, writer, failed(run, plan));

@@ -70,13 +70,14 @@ export class Service {
       limitMaxima: this.config.limitMaxima,
       workerId: `${hostname()}/${process.pid}/${createId()}`,
       queueName: this.queue.name,
+      runsUnderWay: new Set<string>(),
     };
     this.#worker = this.queue.process(async (job) => await processJob(parts, job), {
       concurrency: this.config.workerConcurrency,
       onError: (error) => this.log.logger.error({ err: error }, "the queue reports an error"),
     });
     await this.#worker.ready();
-    this.#leases = keepLeases(this.store, parts.workerId, this.log);
+    this.#leases = keepLeases(this.store, parts);
     this.log.logger.info(
       { queue: this.queue.name, backend: this.queue.backend, concurrency: this.config.workerConcurrency },
       "worker started",

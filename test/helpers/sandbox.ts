@@ -1,6 +1,6 @@
 /** Steps run straight in a sandbox, without queue, vault or redaction: what a step does is what the test sees. */
 import { inject, test } from "vitest";
-import type { Json, Language, NetworkPolicy } from "../../protocol/job.ts";
+import type { Json, Language, NetworkPolicy, RunEvent } from "../../protocol/job.ts";
 import { limitNames, type Limits, limitTable } from "../../protocol/limits.ts";
 import { Sandbox, type SandboxEvent, type SandboxOutcome } from "../../runtime/sandbox.ts";
 
@@ -58,17 +58,18 @@ export async function runStep(
       return options.onEvent?.(event);
     },
   });
-  const text = events
-    .map((event) =>
-      event.kind === "stdout" || event.kind === "stderr"
-        ? event.text
-        : event.kind === "log"
-          ? `${event.message}\n`
-          : "",
-    )
-    .join("");
+  const text = textOf(events);
   if ("error" in outcome) return { outcome, events, output: undefined, code: outcome.error.code, text };
   return { outcome, events, output: JSON.parse(outcome.output) as Json, code: undefined, text };
+}
+
+/** All printed text and log messages, one after the other. */
+export function textOf(events: readonly (SandboxEvent | RunEvent)[]): string {
+  const texts = events.map((event) => {
+    if (event.kind === "stdout" || event.kind === "stderr") return event.text;
+    return event.kind === "log" ? `${event.message}\n` : "";
+  });
+  return texts.join("");
 }
 
 /** One program in each language, of the same behaviour. */

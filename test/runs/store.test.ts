@@ -63,7 +63,11 @@ describe("a run's state", () => {
     await temporary.database.query("update runs set lease_until = now() - interval '1 second' where id = $1", [id]);
     expect((await store.listLost()).map((lost) => lost.id)).toContain(id);
     expect(await store.claim(id, "other")).toEqual({ state: "lost", nextSeq: 0 });
-    await store.renewLeases("living");
+    await store.renewLeases("living", []);
+    expect(await store.claim(id, "other")).toMatchObject({ state: "lost" });
+    await store.renewLeases("other", [id]);
+    expect(await store.claim(id, "other")).toMatchObject({ state: "lost" });
+    await store.renewLeases("living", [id]);
     expect(await store.claim(id, "other")).toEqual({ state: "held" });
     await store.finish(id, succeeded(id), []);
     expect((await store.listLost()).map((lost) => lost.id)).not.toContain(id);

@@ -61,3 +61,21 @@ test("a run whose worker is killed ends as crashed, once, and its host dies with
   const [code] = (await once(second, "exit")) as [number | null];
   expect(code).toBe(0);
 }, 180_000);
+
+test("a run whose end could not be recorded is ended although its worker lives", async () => {
+  const worker = await openTestService();
+  try {
+    const code = "await new Promise((r) => setTimeout(r, 500)); return 1";
+    const runId = await worker.service.submit({ projectId: worker.projectId, step: { language: "javascript", code } });
+    await expect.poll(async () => (await worker.events(runId)).length, { timeout: 10_000 }).toBeGreaterThan(0);
+    // Away for longer than a worker tries again.
+    await worker.service.database.query("alter table run_events rename to run_events_away");
+    await expect.poll(() => worker.log.join(""), { timeout: 40_000 }).toContain("could not be recorded");
+    await worker.service.database.query("alter table run_events_away rename to run_events");
+    await expect
+      .poll(async () => await worker.service.store.result(runId), { timeout: 60_000 })
+      .toMatchObject({ status: "crashed", error: { code: "ERR_WORKER_LOST" } });
+  } finally {
+    await worker.close();
+  }
+}, 120_000);

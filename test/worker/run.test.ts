@@ -7,7 +7,8 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findTraces } from "../../cli/demo/traces.ts";
 import { createId } from "../../protocol/ids.ts";
-import type { JobInput, Language, RunEvent, RunResult } from "../../protocol/job.ts";
+import type { JobInput, Language, RunResult } from "../../protocol/job.ts";
+import { textOf } from "../helpers/sandbox.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
 
 const key = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
@@ -47,18 +48,6 @@ afterAll(async () => {
 const step = (language: Language, code: string, more: object = {}): Omit<JobInput, "projectId"> => ({
   step: { language, code, ...more },
 });
-
-function textOf(events: RunEvent[]): string {
-  return events
-    .map((event) =>
-      event.kind === "stdout" || event.kind === "stderr"
-        ? event.text
-        : event.kind === "log"
-          ? `${event.message}\n`
-          : "",
-    )
-    .join("");
-}
 
 /** Adds a job under an id of the queue's own choosing, as an orchestrator may. */
 async function processAgain(job: object): Promise<RunResult> {
