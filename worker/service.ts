@@ -29,6 +29,7 @@ export class Service {
   readonly log: ServiceLog;
   #sandbox: Sandbox;
   #worker: RunWorker | undefined;
+  #closing = false;
   #leases: { stop(): void } | undefined;
 
   private constructor(config: Config, parts: { database: Database; vault: Vault; queue: RunQueue; log: ServiceLog }) {
@@ -74,7 +75,10 @@ export class Service {
     };
     this.#worker = this.queue.process(async (job) => await processJob(parts, job), {
       concurrency: this.config.workerConcurrency,
-      onError: (error) => this.log.logger.error({ err: error }, "the queue reports an error"),
+      onError: (error) => {
+        // While closing, the database ends connections that the queue still listens on: that is no fault.
+        this.log.logger[this.#closing ? "debug" : "error"]({ err: error }, "the queue reports an error");
+      },
     });
     await this.#worker.ready();
     this.#leases = keepLeases(this.store, parts);
@@ -98,6 +102,7 @@ export class Service {
 
   /** Takes no more jobs, lets running ones end, and closes everything. */
   async close(): Promise<void> {
+    this.#closing = true;
     await this.#worker?.close();
     this.#leases?.stop();
     await this.#sandbox.close();
