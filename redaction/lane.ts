@@ -5,13 +5,15 @@
  */
 
 import type { Automaton } from "./automaton.ts";
+import type { Block } from "./block.ts";
 import type { SkipSearch } from "./skip.ts";
-import type { SymbolSkip } from "./symbol-skip.ts";
 
 export type Needles = {
   readonly automaton: Automaton;
+  /** For a raw lane with `symbolsLead` and for every view it searches symbols, else bytes. */
   readonly skip: SkipSearch;
-  readonly symbolSkip: SymbolSkip;
+  /** Raw needles that are sought by their symbols in the loose view: most bytes before the first symbol of one. */
+  readonly symbolsLead: number | undefined;
   /** Whether every needle that ends at a byte is reported, or the longest only. */
   readonly reportsAll: boolean;
   /** In a canonical view: how many raw bytes a match may spread over before its last symbol. */
@@ -69,26 +71,28 @@ export class Lane {
     return this.#position - this.depth;
   }
 
-  /** Reads the next bytes, which lie at `base`. */
-  read(bytes: Uint8Array, base: number, onMatch: OnMatch): void {
-    const to = bytes.length;
-    const { automaton, skip, reportsAll } = this.#needles;
+  /** Reads what is fresh in a block, to the end of it, and gives that. */
+  read(block: Block, onMatch: OnMatch): number {
+    const { text, data, fresh, length: to, base } = block;
+    const { automaton, skip, reportsAll, symbolsLead } = this.#needles;
+    const view = symbolsLead === undefined ? undefined : block.view("loose", skip);
+    const step = Math.max(skip.window, SHALLOW + 1) + (symbolsLead ?? 0);
     // Bytes read again must not hold a whole needle, or it would be reported twice.
     const shallow = Math.min(SHALLOW, skip.window - 1);
     let state = this.#state;
-    let i = 0;
+    let i = fresh;
     let stepTo = 0;
     while (i < to) {
       if (i >= stepTo) {
         const depth = automaton.depth(state);
-        if (depth <= shallow && i >= depth) {
-          const next = skip.next(bytes, i - depth, to);
+        if (depth <= shallow && i - fresh >= depth) {
+          const next = view === undefined ? skip.next(data, i - depth, to) : view.next(i - depth, to, symbolsLead);
           state = 0;
           i = next < 0 ? -1 - next : next;
-          stepTo = next < 0 ? to : next + Math.max(skip.window, SHALLOW + 1);
+          stepTo = next < 0 ? to : next + step;
         } else stepTo = i + (depth > DEEP ? DEEP_RETRY : RETRY);
       }
-      state = automaton.run(state, bytes, i, Math.min(stepTo, to));
+      state = automaton.run(state, text, i, Math.min(stepTo, to));
       i = automaton.ranTo;
       let needle = automaton.longest(state);
       while (needle !== -1) {
@@ -98,5 +102,6 @@ export class Lane {
     }
     this.#state = automaton.open(state);
     this.#position = base + to;
+    return to;
   }
 }

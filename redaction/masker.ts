@@ -5,24 +5,37 @@
  * the span is then dropped, not held, so chains of overlapping matches need no memory.
  */
 
-import { BLOCK_MAX, precedes, type Scanner, type Span } from "./scanner.ts";
+import { BLOCK_MAX } from "./block.ts";
+import { Joiner } from "./join.ts";
+import { precedes, type Scanner, type Span } from "./scanner.ts";
 
 export type OnMask = (secret: number, form: string) => Uint8Array;
 const EQUALS = 0x3d;
 const LAST = new Set(Array.from("+/-_", (c) => c.charCodeAt(0)));
 const PADDING_MAX = 3;
 
+const NOTHING = new Uint8Array(0);
+
 export class Masker {
   readonly #scanner: Scanner;
   readonly #onMask: OnMask;
-  #held: Uint8Array = new Uint8Array(0);
-  /** Place of the first byte held. */
+  /** Bytes of earlier writes that are not passed on yet; the bytes of this write follow. */
+  #held: Uint8Array = NOTHING;
+  #bytes: Uint8Array = NOTHING;
+  /** Place of the first byte of this write. */
+  #base = 0;
+  /** Place behind the last byte read. */
+  #position = 0;
+  /** Place of the first byte that is neither passed on nor masked. */
   #cursor = 0;
   #maskEnd = 0;
-  #position = 0;
   /** Padding behind masked base64 would tell the value's length; so many bytes of it are still dropped. */
   #padding = 0;
   #out: Uint8Array[] = [];
+  readonly #joiner = new Joiner();
+  /** A stretch of this write that goes to the output, not yet in the list. */
+  #from = 0;
+  #to = 0;
 
   constructor(scanner: Scanner, onMask: OnMask) {
     this.#scanner = scanner;
@@ -33,48 +46,35 @@ export class Masker {
     return this.#held.length;
   }
 
-  /** The output for these bytes; the same object when they pass unchanged. */
+  /** The output for these bytes. */
   write(bytes: Uint8Array): Uint8Array {
+    this.#bytes = bytes;
     for (let from = 0; from < bytes.length; from += BLOCK_MAX) {
-      this.#step(from === 0 && bytes.length <= BLOCK_MAX ? bytes : bytes.subarray(from, from + BLOCK_MAX), false);
+      this.#step(bytes.length <= BLOCK_MAX ? bytes : bytes.subarray(from, from + BLOCK_MAX), false);
     }
     return this.#take();
   }
 
   end(): Uint8Array {
-    this.#step(new Uint8Array(0), true);
+    this.#step(NOTHING, true);
     return this.#take();
   }
 
   /** What is held and may be shown although it could begin a value: it is too short to tell anything. */
   release(): Uint8Array {
-    if (this.#held.length > 0 && !this.#scanner.tells) {
-      this.#out.push(this.#held);
-      this.#cursor = this.#position;
-      this.#held = NOTHING;
-    }
+    if (!this.#scanner.tells) this.#pass(this.#position);
     return this.#take();
   }
 
   #step(block: Uint8Array, last: boolean): void {
     this.#scanner.read(block, last);
-    const before = this.#held;
-    const base = this.#position - before.length;
     this.#position += block.length;
-    const slice = (from: number, to: number): void => {
-      const split = before.length;
-      if (from - base < split) this.#out.push(before.subarray(from - base, Math.min(split, to - base)));
-      if (to - base > split) this.#out.push(block.subarray(Math.max(0, from - base - split), to - base - split));
-    };
-    const byteAt = (at: number): number =>
-      at - base < before.length ? before[at - base]! : block[at - base - before.length]!;
     const safe = last ? Infinity : this.#scanner.safe;
-    if (this.#scanner.spans.length > 0) this.#mask(safe, slice, byteAt);
-    this.#pass(Math.min(safe, this.#position), slice, byteAt);
-    this.#held = keep(before, block, this.#cursor - base);
+    if (this.#scanner.spans.length > 0) this.#mask(safe);
+    this.#pass(Math.min(safe, this.#position));
   }
 
-  #mask(safe: number, slice: (from: number, to: number) => void, byteAt: (at: number) => number): void {
+  #mask(safe: number): void {
     const spans = this.#scanner.spans.sort((a, b) => a.start - b.start || (precedes(a, b) ? -1 : 1));
     const later: Span[] = [];
     for (const span of spans) {
@@ -83,7 +83,8 @@ export class Masker {
         continue;
       }
       if (span.start >= this.#maskEnd) {
-        this.#pass(span.start, slice, byteAt);
+        this.#pass(span.start);
+        this.#flush();
         this.#out.push(this.#onMask(span.secret, span.form));
         this.#padding = span.form.startsWith("base64") ? PADDING_MAX : 0;
       }
@@ -93,10 +94,10 @@ export class Masker {
   }
 
   /** Passes on what lies before `to` and is not masked. */
-  #pass(to: number, slice: (from: number, to: number) => void, byteAt: (at: number) => number): void {
+  #pass(to: number): void {
     this.#cursor = Math.max(this.#cursor, Math.min(this.#maskEnd, this.#position));
     while (this.#padding > 0 && this.#cursor === this.#maskEnd && this.#cursor < to) {
-      const byte = byteAt(this.#cursor);
+      const byte = this.#byteAt(this.#cursor);
       if (byte === EQUALS) this.#padding--;
       // The last character of the value may be one that the loose view drops.
       else if (this.#padding === PADDING_MAX && LAST.has(byte)) this.#padding = PADDING_MAX - 1;
@@ -106,32 +107,49 @@ export class Masker {
       }
       this.#maskEnd = ++this.#cursor;
     }
-    if (to > this.#cursor) {
-      slice(this.#cursor, to);
-      this.#cursor = to;
+    if (to <= this.#cursor) return;
+    this.#put(this.#cursor, to);
+    this.#cursor = to;
+  }
+
+  #byteAt(place: number): number {
+    const at = place - this.#base;
+    return at < 0 ? this.#held[this.#held.length + at]! : this.#bytes[at]!;
+  }
+
+  /** Adds a stretch to the output. Stretches of one write that follow each other stay one. */
+  #put(from: number, to: number): void {
+    const start = from - this.#base;
+    const end = to - this.#base;
+    if (start < 0) this.#out.push(this.#held.subarray(this.#held.length + start, this.#held.length + Math.min(0, end)));
+    if (end <= 0) return;
+    if (Math.max(0, start) !== this.#to) {
+      this.#flush();
+      this.#from = Math.max(0, start);
     }
+    this.#to = end;
   }
 
+  #flush(): void {
+    if (this.#to > this.#from) this.#out.push(this.#bytes.subarray(this.#from, this.#to));
+    this.#from = this.#to;
+  }
+
+  /** Ends the write: gives its output and keeps a copy of what is held. */
   #take(): Uint8Array {
+    this.#flush();
     const out = this.#out;
+    const from = this.#cursor - this.#base;
+    if (from >= this.#bytes.length) this.#held = NOTHING;
+    else if (from >= 0) this.#held = this.#bytes.slice(from);
+    else if (this.#bytes.length > 0)
+      this.#held = Buffer.concat([this.#held.subarray(this.#held.length + from), this.#bytes]);
+    else this.#held = this.#held.subarray(this.#held.length + from);
+    this.#base = this.#position;
+    this.#bytes = NOTHING;
+    this.#from = 0;
+    this.#to = 0;
     this.#out = [];
-    return out.length === 1 ? out[0]! : Buffer.concat(out);
+    return this.#joiner.join(out);
   }
 }
-
-/** A copy of what lies from `from` on, in `before` followed by `block`. */
-function keep(before: Uint8Array, block: Uint8Array, from: number): Uint8Array {
-  const size = before.length + block.length - from;
-  if (size <= 0) return NOTHING;
-  if (from === 0 && block.length === 0) return before;
-  const kept = new Uint8Array(size);
-  if (from < before.length) {
-    kept.set(before.subarray(from));
-    kept.set(block, before.length - from);
-  } else {
-    kept.set(block.subarray(from - before.length));
-  }
-  return kept;
-}
-
-const NOTHING = new Uint8Array(0);

@@ -14,8 +14,7 @@ import { ampersandParts, encodedForms, plainForms, textForms, textOf, wideForms,
 import type { Needles } from "./lane.ts";
 import { exposureOf } from "./policy.ts";
 import { SkipSearch } from "./skip.ts";
-import { SymbolSkip } from "./symbol-skip.ts";
-import { canonicalSymbols, literalSymbols } from "./views.ts";
+import { canonicalSymbols, literalSymbols, symbolsLead } from "./views.ts";
 
 export const LANES = ["rawLong", "rawShort", "dense", "loose", "strict", "spelled"] as const;
 export type LaneKind = (typeof LANES)[number];
@@ -33,7 +32,7 @@ export type NeedleOptions = {
   readonly everywhere: boolean;
 };
 
-const RAW_LONG_MIN = 10;
+const DENSE_MIN = 10;
 const LOOSE_MIN = 12;
 const SPELLED_MIN = 6;
 const REVERSED_MIN = 8;
@@ -43,28 +42,23 @@ const SPREAD_MORE = 64;
 
 class NeedleSet {
   readonly meanings: Meaning[] = [];
-  readonly #automaton = new Automaton();
-  readonly #bytes: Uint8Array[] = [];
-  readonly #kind: LaneKind;
-  #built: Needles | undefined;
-  #longest = 0;
-
-  constructor(kind: LaneKind) {
-    this.#kind = kind;
-  }
+  readonly automaton = new Automaton();
+  /** All needles. */
+  readonly all: Uint8Array[] = [];
+  longest = 0;
 
   get size(): number {
-    return this.#bytes.length;
+    return this.all.length;
   }
 
-  /** All needles, for those who search in another way: tests and benches. */
-  get all(): readonly Uint8Array[] {
-    return this.#bytes;
+  /** Most raw bytes over which a canonical match may spread before its last symbol. */
+  get spreadMax(): number {
+    return SPREAD_PER_SYMBOL * this.longest + SPREAD_MORE;
   }
 
   add(bytes: Uint8Array, meaning: Meaning): void {
     if (bytes.length === 0) return;
-    const id = this.#automaton.add(bytes);
+    const id = this.automaton.add(bytes);
     const known = this.meanings[id];
     if (known !== undefined) {
       // The same bytes for a value that is masked anywhere: the stricter meaning wins.
@@ -72,38 +66,28 @@ class NeedleSet {
       return;
     }
     this.meanings[id] = meaning;
-    this.#bytes.push(bytes);
-    this.#longest = Math.max(this.#longest, bytes.length);
-    this.#built = undefined;
-  }
-
-  get needles(): Needles {
-    if (this.#built !== undefined) return this.#built;
-    this.#automaton.link();
-    this.#built = {
-      automaton: this.#automaton,
-      skip: new SkipSearch(this.#kind.startsWith("raw") ? this.#bytes : []),
-      symbolSkip: new SymbolSkip(this.#kind.startsWith("raw") ? [] : this.#bytes),
-      reportsAll: this.#kind === "rawShort" || this.#kind === "strict" || this.#kind === "spelled",
-      spreadMax: SPREAD_PER_SYMBOL * this.#longest + SPREAD_MORE,
-      longest: this.#longest,
-    };
-    return this.#built;
+    this.all.push(bytes);
+    this.longest = Math.max(this.longest, bytes.length);
   }
 }
 
 export class NeedleStore {
   readonly sets: Readonly<Record<LaneKind, NeedleSet>> = {
-    rawLong: new NeedleSet("rawLong"),
-    rawShort: new NeedleSet("rawShort"),
-    dense: new NeedleSet("dense"),
-    loose: new NeedleSet("loose"),
-    strict: new NeedleSet("strict"),
-    spelled: new NeedleSet("spelled"),
+    rawLong: new NeedleSet(),
+    rawShort: new NeedleSet(),
+    dense: new NeedleSet(),
+    loose: new NeedleSet(),
+    strict: new NeedleSet(),
+    spelled: new NeedleSet(),
   };
   /** Grows with every secret, so that open streams notice. */
   version = 0;
   readonly #options: NeedleOptions;
+  /** What every long raw needle looks like in the loose view, and how many bytes of it lie before the first symbol. */
+  readonly #rawLongSymbols: Uint8Array[] = [];
+  #rawLongLead = 0;
+  readonly #built = new Map<LaneKind, Needles>();
+  #builtVersion = 0;
 
   constructor(options: NeedleOptions) {
     this.#options = options;
@@ -115,11 +99,38 @@ export class NeedleStore {
 
   /** Most raw bytes a stream may have to hold for these needles. */
   get holdMax(): number {
-    const raw = Math.max(this.sets.rawLong.needles.longest, this.sets.rawShort.needles.longest) - 1;
+    const raw = Math.max(this.sets.rawLong.longest, this.sets.rawShort.longest) - 1;
     const spreads = (["dense", "loose", "strict", "spelled"] as const).map((kind) =>
-      this.sets[kind].size === 0 ? 0 : this.sets[kind].needles.spreadMax,
+      this.sets[kind].size === 0 ? 0 : this.sets[kind].spreadMax,
     );
     return Math.max(0, raw, ...spreads) + (this.#options.canonical ? ESCAPE_BYTES_MAX : 0);
+  }
+
+  /** A lane's needles, ready to be sought. */
+  needles(kind: LaneKind): Needles {
+    if (this.#builtVersion !== this.version) this.#built.clear();
+    this.#builtVersion = this.version;
+    let built = this.#built.get(kind);
+    if (built === undefined) this.#built.set(kind, (built = this.#build(kind)));
+    return built;
+  }
+
+  #build(kind: LaneKind): Needles {
+    const { automaton, all, longest, spreadMax } = this.sets[kind];
+    automaton.link();
+    // Whatever holds a long raw needle holds its symbols: one search in the loose view serves both lanes.
+    const skip =
+      kind === "rawLong"
+        ? this.needles("loose").skip
+        : new SkipSearch(kind === "loose" ? [...all, ...this.#rawLongSymbols] : all);
+    return {
+      automaton,
+      skip,
+      symbolsLead: kind === "rawLong" ? this.#rawLongLead : undefined,
+      reportsAll: kind === "rawShort" || kind === "strict" || kind === "spelled",
+      spreadMax,
+      longest,
+    };
   }
 
   /** Adds all forms of a value; gives the plain ones, or none when the policy masks it nowhere. */
@@ -157,8 +168,14 @@ export class NeedleStore {
   }
 
   #addRaw(bytes: Uint8Array, meaning: Meaning): void {
-    const long = !meaning.token && bytes.length >= RAW_LONG_MIN;
-    this.sets[long ? "rawLong" : "rawShort"].add(bytes, meaning);
+    const symbols = literalSymbols("loose", bytes);
+    if (meaning.token || symbols.length < LOOSE_MIN) {
+      this.sets.rawShort.add(bytes, meaning);
+      return;
+    }
+    this.sets.rawLong.add(bytes, meaning);
+    this.#rawLongSymbols.push(symbols);
+    this.#rawLongLead = Math.max(this.#rawLongLead, symbolsLead(bytes));
   }
 
   #addCanonical(secret: number, bytes: Uint8Array, text: string | undefined, token: boolean): void {
@@ -166,7 +183,7 @@ export class NeedleStore {
     put("canonical", bytes);
     if (!token && bytes.includes(10)) {
       const dense = literalSymbols("dense", bytes);
-      if (dense.length >= RAW_LONG_MIN) this.sets.dense.add(dense, { secret, form: "plain", token });
+      if (dense.length >= DENSE_MIN) this.sets.dense.add(dense, { secret, form: "plain", token });
     }
     if (text !== undefined) {
       if (/\P{ASCII}/u.test(text)) {

@@ -6,11 +6,12 @@
  */
 
 import type { Transform } from "node:stream";
+import { BLOCK_MAX } from "./block.ts";
 import { Masker } from "./masker.ts";
 import { NeedleStore } from "./needles.ts";
 import { Placeholders } from "./placeholder.ts";
 import { MaskCounter, type SecretReport } from "./report.ts";
-import { BLOCK_MAX, Scanner, type Span } from "./scanner.ts";
+import { Scanner, type Span } from "./scanner.ts";
 import { RedactionStream } from "./stream.ts";
 import { createTransform, createWebTransform } from "./transform.ts";
 import { redactValue } from "./value.ts";

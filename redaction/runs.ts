@@ -9,6 +9,7 @@
 import { Chain, type OnDecoded } from "./chain.ts";
 import { Compressed, RunHead } from "./compressed.ts";
 import { HEAD_BYTES, wrapperOf } from "./compression.ts";
+import type { Block } from "./block.ts";
 import { base64Digits, hexDigits, mayHoldText, OTHER, RUN_MIN } from "./digits.ts";
 import type { Wrapper } from "./inflate.ts";
 import type { Scanner } from "./scanner.ts";
@@ -58,29 +59,29 @@ export class RunLane {
     return from;
   }
 
-  read(bytes: Uint8Array, base: number, last: boolean): void {
-    this.#readBinary(bytes, base);
-    const to = bytes.length;
-    let i = 0;
+  /** Reads what is fresh in a block. */
+  read(block: Block): void {
+    const { text: bytes, base, fresh, length: to, last } = block;
+    if (this.#binary !== undefined || block.has8b) this.#readBinary(bytes, fresh, to, base);
+    let i = fresh;
     while (i < to) {
       if (this.#inRun) {
-        i = this.#stretch(bytes, this.#pass(bytes, i), base);
+        i = this.#stretch(bytes, this.#pass(bytes, i, fresh, to), to, base);
         continue;
       }
-      // A run shorter than RUN_MIN has no effect, and a longer one fills one of these windows.
-      while (i + 8 <= to && !fills(bytes, i)) i += 8;
-      if (i + 8 > to && (to === 0 || base64Digits[bytes[to - 1]!] === OTHER)) break;
-      let start = i + 8 > to ? to : i;
-      while (start > 0 && base64Digits[bytes[start - 1]!] !== OTHER) start--;
-      let end = i + 8 > to ? to : i + 8;
+      // A run shorter than RUN_MIN has no effect, unless it goes on in the next block.
+      let start = block.nextRun(i);
+      if (start === to) while (start > i && base64Digits[bytes[start - 1]!] !== OTHER) start--;
+      if (start === to) break;
+      let end = start;
       while (end < to && base64Digits[bytes[end]!] !== OTHER) end++;
       this.#inRun = end === to || this.#isWorthReading(bytes, start, end);
       // Behind a mask no data begins: what the mask stands for may have gone on here.
-      const before = start === 0 ? this.#before : bytes[start - 1];
-      if (this.#inRun) this.#beginHeads(bytes, start, before === BRACKET);
+      const before = start === fresh ? this.#before : bytes[start - 1];
+      if (this.#inRun) this.#beginHeads(bytes, start, to, before === BRACKET);
       i = this.#inRun ? start : end;
     }
-    if (bytes.length > 0) this.#before = bytes.at(-1)!;
+    if (to > fresh) this.#before = bytes[to - 1]!;
     if (last) {
       this.#endRun();
       this.#binary?.end();
@@ -89,8 +90,8 @@ export class RunLane {
   }
 
   /** Leaves a run alone that does not begin like compressed data, when its first digits can be seen. */
-  #beginHeads(bytes: Uint8Array, start: number, isBehindMask: boolean): void {
-    const isSeen = start + HEAD_BYTES * 2 <= bytes.length;
+  #beginHeads(bytes: Uint8Array, start: number, to: number, isBehindMask: boolean): void {
+    const isSeen = start + HEAD_BYTES * 2 <= to;
     if (isBehindMask || (isSeen && wrapperOfRun(bytes, start, 6, base64Digits) === undefined)) this.#heads[0].skip();
     if (isBehindMask || (isSeen && wrapperOfRun(bytes, start, 4, hexDigits) === undefined)) this.#heads[1].skip();
   }
@@ -108,11 +109,11 @@ export class RunLane {
    * Passes over digits of a long run that hold no text while nothing is under way. What may begin a text in the last
    * RUN_MIN of them is left to be read, and so are the digits before the end of the run.
    */
-  #pass(bytes: Uint8Array, from: number): number {
+  #pass(bytes: Uint8Array, from: number, fresh: number, to: number): number {
     if ((from & (STRIDE - 1)) !== 0 || !this.#heads.every((head) => head.isOver)) return from;
     if (this.#wrapped || !this.#chains.every((chain) => chain.isIdle)) return from;
     let at = from;
-    while (at >= RUN_MIN && at + STRIDE + RUN_MIN <= bytes.length && !mayHoldText(bytes, at - RUN_MIN, at + STRIDE)) {
+    while (at >= fresh + RUN_MIN && at + STRIDE + RUN_MIN <= to && !mayHoldText(bytes, at - RUN_MIN, at + STRIDE)) {
       for (let i = at; i < at + STRIDE; i++) if (base64Digits[bytes[i]!] === OTHER) return this.#passed(at, from);
       at += STRIDE;
     }
@@ -127,8 +128,8 @@ export class RunLane {
   }
 
   /** Reads on in a run, as far as the next place at which digits may be passed over; gives that place. */
-  #stretch(bytes: Uint8Array, from: number, base: number): number {
-    const limit = Math.min(bytes.length, (from | (STRIDE - 1)) + 1);
+  #stretch(bytes: Uint8Array, from: number, end: number, base: number): number {
+    const limit = Math.min(end, (from | (STRIDE - 1)) + 1);
     let to = from;
     while (to < limit && base64Digits[bytes[to]!] !== OTHER) to++;
     if (to > from) {
@@ -154,12 +155,12 @@ export class RunLane {
   }
 
   /** Compressed data as such, not written in digits. */
-  #readBinary(bytes: Uint8Array, base: number): void {
-    for (let i = 0; i < bytes.length; i++) {
+  #readBinary(bytes: Uint8Array, from: number, to: number, base: number): void {
+    for (let i = from; i < to; i++) {
       if (this.#binary === undefined) {
         const at = bytes.indexOf(0x8b, i);
-        if (at === -1) break;
-        const before = at === 0 ? this.#before : bytes[at - 1];
+        if (at === -1 || at >= to) break;
+        const before = at === from ? this.#before : bytes[at - 1];
         i = at;
         if (before !== 0x1f) continue;
         this.#binary = this.#openCompressed("gzip");
@@ -172,19 +173,6 @@ export class RunLane {
 }
 
 const isLineEnd = (code: number): boolean => code === 10 || code === 13;
-
-function fills(bytes: Uint8Array, at: number): boolean {
-  return (
-    base64Digits[bytes[at + 7]!] !== OTHER &&
-    base64Digits[bytes[at + 3]!] !== OTHER &&
-    base64Digits[bytes[at + 5]!] !== OTHER &&
-    base64Digits[bytes[at + 1]!] !== OTHER &&
-    base64Digits[bytes[at]!] !== OTHER &&
-    base64Digits[bytes[at + 2]!] !== OTHER &&
-    base64Digits[bytes[at + 4]!] !== OTHER &&
-    base64Digits[bytes[at + 6]!] !== OTHER
-  );
-}
 
 const head = new Uint8Array(HEAD_BYTES);
 

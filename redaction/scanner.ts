@@ -5,6 +5,7 @@
  * the bytes read alone, not on how they were cut. Decoded inner texts are scanned by the same class (see runs.ts).
  */
 
+import { Block, BLOCK_MAX } from "./block.ts";
 import { Lane, type Needles, type OnMatch } from "./lane.ts";
 import { LANES, type LaneKind, type NeedleStore } from "./needles.ts";
 import { RunLane } from "./runs.ts";
@@ -22,12 +23,14 @@ export type Span = {
   readonly rank: number;
 };
 
-/** Most bytes given to one `read`. */
-export const BLOCK_MAX = 1 << 14;
 /** Layers of encoding that are looked through. */
 const DEPTH_MAX = 3;
 /** Characters of a form's beginning that are masked when the stream ends within it. */
 const DANGLING_MIN = 6;
+
+const NOTHING = new Uint8Array(0);
+/** For each depth the one that its scanners share: nothing in it outlives a `read`. */
+const blocks: Block[] = [];
 
 type AnyLane = Lane | ViewLane | SpelledLane;
 
@@ -45,6 +48,8 @@ export class Scanner {
   #version = -1;
   #keepsHistory = false;
   #position = 0;
+  /** Bytes at the end that wait for the rest of an escape; the views have not read them. */
+  #left: Uint8Array = NOTHING;
   #undecided: Span[] = [];
   readonly #runs: RunLane | undefined;
   readonly #depth: number;
@@ -70,8 +75,14 @@ export class Scanner {
     if (this.#keepsHistory) this.#history.append(bytes, base);
     if (this.#undecided.length > 0 && bytes.length > 0) this.#decide();
     this.#position = base + bytes.length;
-    for (let i = 0; i < this.#running.length; i++) this.#running[i]!.read(bytes, base, this.#collectors[i]!, last);
-    this.#runs?.read(bytes, base, last);
+    const block = (blocks[this.#depth] ??= new Block());
+    block.load(this.#left, bytes, base, last);
+    let done = block.length;
+    for (let i = 0; i < this.#running.length; i++) {
+      done = Math.min(done, this.#running[i]!.read(block, this.#collectors[i]!));
+    }
+    this.#left = done < block.length ? block.text.slice(done, block.length) : NOTHING;
+    this.#runs?.read(block);
     if (last) this.#finish();
     this.safe = this.#safe();
   }
@@ -79,6 +90,7 @@ export class Scanner {
   /** Begins a new text at place 0. */
   restart(): void {
     this.#position = 0;
+    this.#left = NOTHING;
     this.spans = [];
     this.#undecided = [];
     for (const lane of this.#running) lane.restart();
@@ -87,12 +99,8 @@ export class Scanner {
 
   /** Whether the bytes that cannot be passed on yet begin a form with so many characters that they tell something. */
   get tells(): boolean {
-    if (this.#undecided.length > 0 || this.spans.length > 0) return true;
-    for (const lane of this.#lanes.values()) {
-      if (lane.depth >= DANGLING_MIN) return true;
-      if (!(lane instanceof Lane) && lane.pendingBytes >= DANGLING_MIN) return true;
-    }
-    return false;
+    if (this.#undecided.length > 0 || this.spans.length > 0 || this.#left.length >= DANGLING_MIN) return true;
+    return this.#running.some((lane) => lane.depth >= DANGLING_MIN);
   }
 
   #collector(kind: LaneKind, rank: number): OnMatch {
@@ -152,8 +160,9 @@ export class Scanner {
       if (lane === undefined || lane instanceof SpelledLane || lane.depth < DANGLING_MIN) continue;
       const { secret, form, token } = this.#store.sets[kind].meanings[lane.underWay]!;
       if (token) continue;
-      const end = lane.readTo;
-      this.#collect({ start: lane.liveFrom, end, nameEnd: end, secret, form, rank });
+      // A whole value names the union, not one that might have become longer.
+      const start = lane.liveFrom;
+      this.#collect({ start, end: lane.readTo, nameEnd: start, secret, form, rank });
     }
   }
 
@@ -171,8 +180,8 @@ export class Scanner {
       const set = this.#store.sets[kind];
       if (set.size === 0) continue;
       const lane = this.#lanes.get(kind);
-      if (lane !== undefined) lane.adopt(set.needles);
-      else this.#lanes.set(kind, laneFor(kind, set.needles));
+      if (lane !== undefined) lane.adopt(this.#store.needles(kind));
+      else this.#lanes.set(kind, laneFor(kind, this.#store.needles(kind)));
     }
     this.#running = [...this.#lanes.values()];
     this.#collectors = Array.from(this.#lanes.keys(), (kind) => this.#collector(kind, LANES.indexOf(kind)));

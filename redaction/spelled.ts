@@ -5,11 +5,11 @@
  * needles too short for the loose view, which drops separators of any kind.
  */
 
+import type { Block } from "./block.ts";
 import { BREAK, EscapeReader, INVISIBLE, MORE } from "./escapes.ts";
 import type { Needles, OnMatch } from "./lane.ts";
-import { concat, LEAD, symbolTables } from "./views.ts";
+import { LEAD, symbolTables } from "./views.ts";
 
-const NOTHING = new Uint8Array(0);
 const table = symbolTables.spelled;
 const reader = new EscapeReader();
 
@@ -20,7 +20,6 @@ export class SpelledLane {
   #symbols: Uint8Array;
   #count = 0;
   #position = 0;
-  #pending: Uint8Array = NOTHING;
 
   constructor(needles: Needles) {
     this.#needles = needles;
@@ -47,7 +46,6 @@ export class SpelledLane {
   restart(): void {
     this.#break();
     this.#position = 0;
-    this.#pending = NOTHING;
   }
 
   get depth(): number {
@@ -55,45 +53,38 @@ export class SpelledLane {
     return Math.max(automaton.depth(this.#states[0]!), automaton.depth(this.#states[1]!));
   }
 
-  /** Bytes at the end that wait for the rest of an escape. */
-  get pendingBytes(): number {
-    return this.#pending.length;
-  }
-
   /** From where on bytes could still become a match. */
   get liveFrom(): number {
     return Math.min(this.#position, this.#liveFrom(0), this.#liveFrom(1));
   }
 
-  /** Reads the next bytes, which lie at `base`; with `last` there are no more. */
-  read(bytes: Uint8Array, base: number, onMatch: OnMatch, last: boolean): void {
-    const text = this.#pending.length === 0 ? bytes : concat(this.#pending, bytes);
-    const textBase = base - (text.length - bytes.length);
+  /** Reads a block; gives how far it came: to an escape that is not complete, or to the end. */
+  read({ text, base, length, last }: Block, onMatch: OnMatch): number {
     let i = 0;
-    while (i < text.length) {
+    while (i < length) {
       const symbol = table[text[i]!]!;
       if (symbol < LEAD) {
-        if (symbol !== 0) this.#push(symbol, textBase + i, 1, onMatch);
+        if (symbol !== 0) this.#push(symbol, base + i, 1, onMatch);
         i++;
         continue;
       }
-      const byte = reader.read(text, i, text.length, last);
+      const byte = reader.read(text, i, length, last);
       if (byte === MORE) break;
       if (byte === BREAK) this.#break();
       else if (byte !== INVISIBLE) {
-        if ((table[byte]! & 255) !== 0) this.#push(table[byte]! & 255, textBase + i, reader.end - i, onMatch);
-        for (const further of reader.extra) this.#push(further, textBase + i, reader.end - i, onMatch);
+        if ((table[byte]! & 255) !== 0) this.#push(table[byte]! & 255, base + i, reader.end - i, onMatch);
+        for (const further of reader.extra) this.#push(further, base + i, reader.end - i, onMatch);
       }
       i = reader.end;
     }
-    this.#pending = i < text.length ? text.slice(i) : NOTHING;
-    this.#position = textBase + i;
+    this.#position = base + i;
     for (const phase of [0, 1]) {
       this.#states[phase] = this.#needles.automaton.open(this.#states[phase]!);
       while (this.#states[phase] !== 0 && this.#position - this.#liveFrom(phase) > this.#needles.spreadMax) {
         this.#states[phase] = this.#needles.automaton.fail(this.#states[phase]);
       }
     }
+    return i;
   }
 
   #push(symbol: number, start: number, width: number, onMatch: OnMatch): void {

@@ -1,16 +1,16 @@
 /**
  * One automaton running over a canonical view of the text, without making the view where nothing is to be found.
  *
- * Text without escapes is searched as it is (symbol-skip.ts); where a needle may begin, and around every escape, the
+ * Text without escapes is searched in bulk (block.ts); where a needle may begin, and around every escape, the
  * view is read symbol by symbol, each with the place it came from. Bytes held are bounded: a match may spread over
  * `spreadMax` bytes before its last symbol, and an escape over ESCAPE_BYTES_MAX.
  */
 
 import type { SymbolView } from "./automaton.ts";
+import type { Block, SymbolKind } from "./block.ts";
 import { BREAK, EscapeReader, INVISIBLE, MORE } from "./escapes.ts";
 import type { Needles, OnMatch } from "./lane.ts";
-import { LeadFinder } from "./leads.ts";
-import { concat, LEAD, symbolTables, type ViewKind } from "./views.ts";
+import { LEAD, symbolTables } from "./views.ts";
 
 /** A state this shallow is left to the skipping search, if it began so few bytes ago. */
 const SHALLOW = 2;
@@ -21,18 +21,18 @@ const RETRY = 4;
 const DEEP = 8;
 const DEEP_RETRY = 32;
 
-const NOTHING = new Uint8Array(0);
 const reader = new EscapeReader();
 
 export class ViewLane {
   #needles: Needles;
+  readonly #kind: SymbolKind;
   readonly #view: SymbolView;
   #state = 0;
   #position = 0;
   #readTo = 0;
-  #pending: Uint8Array = NOTHING;
 
-  constructor(kind: ViewKind, needles: Needles) {
+  constructor(kind: SymbolKind, needles: Needles) {
+    this.#kind = kind;
     this.#needles = needles;
     this.#view = { table: symbolTables[kind], starts: new Float64Array(ringSize(needles.longest)), count: 0 };
   }
@@ -54,16 +54,10 @@ export class ViewLane {
     this.#state = 0;
     this.#view.count = 0;
     this.#position = 0;
-    this.#pending = NOTHING;
   }
 
   get depth(): number {
     return this.#needles.automaton.depth(this.#state);
-  }
-
-  /** Bytes at the end that wait for the rest of an escape. */
-  get pendingBytes(): number {
-    return this.#pending.length;
   }
 
   get underWay(): number {
@@ -79,39 +73,37 @@ export class ViewLane {
     return this.#state === 0 ? this.#position : this.#startOf(this.depth);
   }
 
-  /** Reads the next bytes, which lie at `base`; with `last` there are no more. */
-  read(bytes: Uint8Array, base: number, onMatch: OnMatch, last: boolean): void {
-    const text = this.#pending.length === 0 ? bytes : concat(this.#pending, bytes);
-    const done = this.#scan(text, base - (text.length - bytes.length), onMatch, last);
-    this.#pending = done < text.length ? text.slice(done) : NOTHING;
-    this.#position = base + bytes.length - this.#pending.length;
+  /** Reads a block; gives how far it came: to an escape that is not complete, or to the end. */
+  read(block: Block, onMatch: OnMatch): number {
+    const done = this.#scan(block, onMatch);
+    this.#position = block.base + done;
     const { automaton, spreadMax } = this.#needles;
     this.#state = automaton.open(this.#state);
     // What has spread too far to match is given up, so that its bytes need not be held.
     while (this.#state !== 0 && this.#position - this.#startOf(this.depth) > spreadMax) {
       this.#state = automaton.fail(this.#state);
     }
+    return done;
   }
 
-  /** Gives how far it came: to an escape that is not complete, or to the end. */
-  #scan(text: Uint8Array, base: number, onMatch: OnMatch, last: boolean): number {
-    const { symbolSkip } = this.#needles;
+  #scan(block: Block, onMatch: OnMatch): number {
+    const { text, base, length: to } = block;
+    const { skip } = this.#needles;
+    const view = block.view(this.#kind, skip);
     const { table } = this.#view;
-    const leads = new LeadFinder(text, table, reader);
-    const to = text.length;
     let i = 0;
     let lead = -1;
     let cleanFrom = 0;
     let stepTo = 0;
     while (i < to) {
       if (i >= stepTo) {
-        if (lead < i) lead = leads.next(i);
+        if (lead < i) lead = block.nextLead(i);
         const from = i < lead ? this.#skipFrom(i, base, cleanFrom) : -1;
         if (from >= 0) {
-          const next = symbolSkip.next(text, from, lead, table);
+          const next = view.next(from, lead);
           this.#state = 0;
           i = next < 0 ? -1 - next : next;
-          stepTo = next < 0 ? lead : Math.min(lead, next + symbolSkip.window + SHALLOW_BYTES);
+          stepTo = next < 0 ? lead : Math.min(lead, next + skip.window + SHALLOW_BYTES);
           if (i >= to) break;
         } else stepTo = i + (this.depth > DEEP ? DEEP_RETRY : RETRY);
       }
@@ -119,7 +111,7 @@ export class ViewLane {
         i = this.#run(text, i, Math.min(stepTo, to), base, onMatch);
         continue;
       }
-      const byte = reader.read(text, i, to, last);
+      const byte = reader.read(text, i, to, block.last);
       if (byte === MORE) return i;
       if (byte === BREAK) this.#state = 0;
       else if (byte !== INVISIBLE) this.#pushEscape(byte, base + i, reader.end - i, onMatch);
@@ -135,7 +127,7 @@ export class ViewLane {
     if (this.#state === 0) return i;
     const depth = this.depth;
     // Symbols read again must not hold a whole needle, or it would be reported twice.
-    if (depth > SHALLOW || depth >= this.#needles.symbolSkip.window) return -1;
+    if (depth > SHALLOW || depth >= this.#needles.skip.window) return -1;
     const from = this.#startOf(depth) - base;
     return from >= cleanFrom && from >= i - SHALLOW_BYTES ? from : -1;
   }

@@ -14,8 +14,11 @@ export type ViewKind = "loose" | "dense" | "strict" | "spelled";
 /** Set in a table for bytes after which the escape reader has to look; the low byte is the symbol otherwise. */
 export const LEAD = 256;
 
+/** By what an ASCII letter in upper case differs from the same in lower case; the loose view sets it. */
+const CASE_BIT = 32;
+
 export const symbolTables: Readonly<Record<ViewKind, Uint16Array>> = {
-  loose: tableOf((byte) => (isAlphanumeric(byte) ? byte | 32 : byte >= 0x80 ? byte : 0)),
+  loose: tableOf((byte) => (isAlphanumeric(byte) ? byte | CASE_BIT : byte >= 0x80 ? byte : 0)),
   dense: tableOf((byte) => (byte === 32 || (byte >= 9 && byte <= 13) ? 0 : byte)),
   strict: tableOf((byte) => (byte === 10 || byte === 13 ? 0 : byte)),
   spelled: tableOf((byte) => (byte === 13 ? 0 : byte)),
@@ -35,17 +38,15 @@ export function canonicalSymbols(kind: ViewKind, text: Uint8Array): Uint8Array {
   return Uint8Array.from(symbols);
 }
 
+/** How many bytes lie before the first symbol in the loose view. */
+export function symbolsLead(text: Uint8Array): number {
+  return text.findIndex((byte) => (symbolTables.loose[byte]! & 255) !== 0);
+}
+
 /** The symbols a text would have if nothing in it were an escape. */
 export function literalSymbols(kind: ViewKind, text: Uint8Array): Uint8Array {
   const table = symbolTables[kind];
   return text.map((byte) => table[byte]! & 255).filter((symbol) => symbol !== 0);
-}
-
-export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(a.length + b.length);
-  joined.set(a);
-  joined.set(b, a.length);
-  return joined;
 }
 
 function tableOf(symbolOf: (byte: number) => number): Uint16Array {

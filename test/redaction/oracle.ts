@@ -35,10 +35,10 @@ export function naiveRedact(text: Uint8Array, store: NeedleStore, mask: string):
 function spansOf(kind: LaneKind, text: Uint8Array, store: NeedleStore): Interval[] {
   const set = store.sets[kind];
   if (set.size === 0) return [];
-  if (kind === "spelled") return spelledSpans(symbolsOf("spelled", text), set.all, set.needles.spreadMax);
+  if (kind === "spelled") return spelledSpans(symbolsOf("spelled", text), set.all, set.spreadMax);
   const raw = kind === "rawLong" || kind === "rawShort";
   const symbols = raw ? rawSymbols(text) : symbolsOf(kind, text);
-  const spreadMax = raw ? Infinity : set.needles.spreadMax;
+  const spreadMax = raw ? Infinity : set.spreadMax;
   const spans: Interval[] = [];
   for (const needle of set.all) {
     for (let at = 0; at + needle.length <= symbols.values.length; at++) {

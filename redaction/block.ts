@@ -1,0 +1,221 @@
+/**
+ * One piece of a text in the kernel's memory, with what the kernel finds in it: where escapes may begin, where long
+ * runs of digits begin, and the symbols of each canonical view that is asked for.
+ *
+ * One block for each depth of decoding; it is good until the next piece of that depth is loaded.
+ */
+
+import { ESCAPE_BYTES_MAX, ESCAPE_LEADS, EscapeReader } from "./escapes.ts";
+import { bytesAt, dataAt, halvesAt, kernel, shuffles, take, takeClass, takeTable, wordsAt } from "./kernel.ts";
+import type { SkipSearch } from "./skip.ts";
+import { LEAD, symbolTables } from "./views.ts";
+
+/** Most bytes given to one `load`, besides those left over from the last. */
+export const BLOCK_MAX = 1 << 14;
+const TEXT_MAX = BLOCK_MAX + ESCAPE_BYTES_MAX;
+/** The kernel reads whole vectors, and the one behind them. */
+const PADDING = 32;
+const BITMAP_BYTES = TEXT_MAX / 8 + 64;
+
+const HAS_LEADS = 1;
+const HAS_RUNS = 2;
+const HAS_8B = 4;
+
+/** Every block has the loose view; it is made while the text is scanned. */
+export type SymbolKind = "loose" | "dense" | "strict";
+
+/** The classes that the kernel's scan knows by number. */
+const scanTable = takeTable((byte) => {
+  const low = byte & 15;
+  const high = byte >> 4;
+  let classes = byte >= 0x80 ? 32 : 0;
+  if (high === 3 && low <= 9) classes |= 1;
+  if ((high === 4 || high === 6) && low >= 1) classes |= 2;
+  if ((high === 5 || high === 7) && low <= 10) classes |= 4;
+  if (high === 2 && (low === 11 || low === 13 || low === 15)) classes |= 8;
+  if (byte === 0x5f) classes |= 16;
+  // Two bytes more than there are leads; the table of leads decides.
+  if ((high === 1 || high === 5) && (low === 5 || low === 11 || low === 12)) classes |= 64;
+  if (high === 2 && (low === 5 || low === 6)) classes |= 128;
+  return classes;
+});
+const leadTable = takeClass((byte) => ESCAPE_LEADS.includes(byte));
+const keptTables = {
+  dense: takeClass((byte) => (symbolTables.dense[byte]! & 255) !== 0),
+  strict: takeClass((byte) => (symbolTables.strict[byte]! & 255) !== 0),
+};
+
+const reader = new EscapeReader();
+
+export class Block {
+  /** The piece, from 0 to `length`. */
+  readonly text: Uint8Array;
+  readonly data: DataView;
+  length = 0;
+  /** Place in the stream of the first byte. */
+  base = 0;
+  /** From here on the bytes were not in the block before. */
+  fresh = 0;
+  /** Nothing follows the block. */
+  last = false;
+  readonly #at = take(TEXT_MAX + PADDING);
+  readonly #leadsAt = take(BITMAP_BYTES);
+  readonly #leads = wordsAt(this.#leadsAt, BITMAP_BYTES);
+  readonly #runsAt = take(BITMAP_BYTES);
+  readonly #runs = wordsAt(this.#runsAt, BITMAP_BYTES);
+  readonly #loose = new BlockView();
+  readonly #views: { [kind in SymbolKind]?: BlockView } = { loose: this.#loose };
+  #found = 0;
+
+  constructor() {
+    this.text = bytesAt(this.#at, TEXT_MAX + PADDING);
+    this.data = dataAt(this.#at, TEXT_MAX + PADDING);
+  }
+
+  /** Takes the bytes that were left over, which end at `base`, and the next ones. */
+  load(left: Uint8Array, bytes: Uint8Array, base: number, last: boolean): void {
+    const length = left.length + bytes.length;
+    this.text.set(left);
+    this.text.set(bytes, left.length);
+    this.text.fill(0, length, length + PADDING);
+    this.length = length;
+    this.base = base - left.length;
+    this.fresh = left.length;
+    this.last = last;
+    this.#found = kernel.scan(
+      this.#at,
+      length,
+      scanTable,
+      leadTable,
+      this.#leadsAt,
+      this.#runsAt,
+      shuffles,
+      this.#loose.keptAt,
+      this.#loose.ranksAt,
+      this.#loose.symbolsAt,
+    );
+    for (const kind in this.#views) this.#views[kind as SymbolKind]!.isSearched = false;
+  }
+
+  /** Whether a byte 0x8b is in it, without which there is no gzip. */
+  get has8b(): boolean {
+    return (this.#found & HAS_8B) !== 0;
+  }
+
+  /** The next place at or after `from` where an escape may begin; `length` when there is none. */
+  nextLead(from: number): number {
+    const { text, length } = this;
+    for (let at = from; at < length; at++) {
+      at = (this.#found & HAS_LEADS) === 0 ? length : firstBit(this.#leads, at, length);
+      // The last byte may be the first of a pair.
+      if (at >= length) return from < length && symbolTables.loose[text[length - 1]!]! >= LEAD ? length - 1 : length;
+      if (reader.mayBegin(text, at, length)) return at;
+    }
+    return length;
+  }
+
+  /** The next place at or after `from` where RUN_MIN digits in a row begin; `length` when there is none. */
+  nextRun(from: number): number {
+    return (this.#found & HAS_RUNS) === 0 ? this.length : firstBit(this.#runs, from, this.length);
+  }
+
+  /** The symbols of a view, as if nothing in the block were an escape, searched for needles. */
+  view(kind: SymbolKind, skip: SkipSearch): BlockView {
+    let view = this.#views[kind];
+    if (view === undefined) this.#views[kind] = view = new BlockView();
+    if (view.isSearched) return view;
+    if (kind !== "loose")
+      kernel.view(this.#at, this.length, keptTables[kind], shuffles, view.keptAt, view.ranksAt, view.symbolsAt);
+    view.search(skip, this.length);
+    return view;
+  }
+}
+
+class BlockView {
+  isSearched = false;
+  /** Bit for bit the bytes that have a symbol; for each sixteen bytes how many symbols lie before them; the symbols. */
+  readonly keptAt = take(BITMAP_BYTES);
+  readonly ranksAt = take(BITMAP_BYTES);
+  readonly symbolsAt = take(TEXT_MAX + PADDING);
+  readonly #kept = halvesAt(this.keptAt, BITMAP_BYTES);
+  readonly #ranks = halvesAt(this.ranksAt, BITMAP_BYTES);
+  readonly #symbols = dataAt(this.symbolsAt, TEXT_MAX + PADDING);
+  /** The symbols with which a needle may begin. */
+  readonly #found = new Uint16Array(TEXT_MAX);
+  #foundCount = 0;
+  #window = 0;
+
+  search(skip: SkipSearch, length: number): void {
+    const to = this.rankOf(length);
+    this.#foundCount = 0;
+    for (let from = 0; ; from++) {
+      from = skip.next(this.#symbols, from, to);
+      if (from < 0) break;
+      this.#found[this.#foundCount++] = from;
+    }
+    this.#window = skip.window;
+    this.isSearched = true;
+  }
+
+  /**
+   * The first byte at or after `from` where a needle may begin whose window lies before `to`; if there is none, minus
+   * one minus the byte from which the rest has to be read. A needle may begin so many bytes before its first symbol.
+   */
+  next(from: number, to: number, lead = 0): number {
+    const first = this.rankOf(from);
+    const end = this.rankOf(to);
+    const found = this.#foundFrom(first);
+    if (found + this.#window <= end) return Math.max(from, this.placeOf(found, to) - lead);
+    const rest = Math.max(first, end - this.#window + 1);
+    return -1 - Math.max(from, (rest < end ? this.placeOf(rest, to) : to) - lead);
+  }
+
+  /** The first symbol found that is not before this one. */
+  #foundFrom(rank: number): number {
+    let low = 0;
+    let high = this.#foundCount;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#found[middle]! < rank) low = middle + 1;
+      else high = middle;
+    }
+    return low < this.#foundCount ? this.#found[low]! : Infinity;
+  }
+
+  /** How many symbols lie before a byte. */
+  rankOf(at: number): number {
+    return this.#ranks[at >> 4]! + bitCount(this.#kept[at >> 4]! & ((1 << (at & 15)) - 1));
+  }
+
+  /** The byte that a symbol comes from, given that it lies before `to`. */
+  placeOf(rank: number, to: number): number {
+    let low = 0;
+    let high = to >> 4;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#ranks[middle]! <= rank) low = middle;
+      else high = middle - 1;
+    }
+    let map = this.#kept[low]!;
+    for (let skip = rank - this.#ranks[low]!; skip > 0; skip--) map &= map - 1;
+    return low * 16 + 31 - Math.clz32(map & -map);
+  }
+}
+
+/** The first bit at or after `from`, or `to`. */
+function firstBit(map: Int32Array, from: number, to: number): number {
+  if (from >= to) return to;
+  let word = from >> 5;
+  let bits = map[word]! & (-1 << (from & 31));
+  const end = (to + 31) >> 5;
+  while (bits === 0)
+    if (++word < end) bits = map[word]!;
+    else return to;
+  return Math.min(to, word * 32 + 31 - Math.clz32(bits & -bits));
+}
+
+function bitCount(bits: number): number {
+  let count = 0;
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}
