@@ -29,6 +29,8 @@ export type SymbolView = {
   starts: Float64Array;
   /** How many symbols were read. */
   count: number;
+  /** Over how many bytes a needle may spread before its last symbol. */
+  spreadMax: number;
 };
 
 export class Automaton {
@@ -88,13 +90,22 @@ export class Automaton {
 
   /** After `run`: how far it came. */
   ranTo = 0;
+  /**
+   * A span under way, from before `run` to after it: a needle that begins within it only makes it longer and does not
+   * end the run. With an end of -Infinity there is none.
+   */
+  spanStart = 0;
+  spanEnd = -Infinity;
 
   /** Steps over bytes until a needle ends or `to` is reached, whichever is first; gives the state there. */
   run(state: number, bytes: Uint8Array, from: number, to: number): number {
     const rows = this.#rows;
+    const { lengths, spanStart } = this;
+    let { spanEnd } = this;
     let i = from;
     while (i < to) {
       const symbol = bytes[i++]!;
+      const before = state;
       for (;;) {
         if (state === ROOT) {
           state = this.#rootRow[symbol]!;
@@ -113,15 +124,25 @@ export class Automaton {
         }
         state = rows[row + FAIL]!;
       }
-      if (rows[state * ROW + LONGEST] !== 0) break;
+      const needle = rows[state * ROW + LONGEST]!;
+      if (needle !== 0) {
+        const start = i - lengths[needle - 1]!;
+        if (start >= spanEnd || start <= spanStart) break;
+        spanEnd = i;
+      }
+      // Blanks, rules and zeros come in long rows, which change nothing any more.
+      if (state === before && needle === 0) while (i < to && bytes[i] === symbol) i++;
     }
     this.ranTo = i;
+    this.spanEnd = spanEnd;
     return state;
   }
 
   /** As `run`, over the symbols of a view of bytes that lie at `base`; stops before bytes left to others, too. */
   runView(state: number, bytes: Uint8Array, from: number, to: number, base: number, view: SymbolView): number {
     const rows = this.#rows;
+    const { lengths, spanStart } = this;
+    let { spanEnd } = this;
     const { table, starts } = view;
     const mask = starts.length - 1;
     let { count } = view;
@@ -131,6 +152,7 @@ export class Automaton {
       if (symbol === 0) continue;
       if (symbol > 255) break;
       starts[count++ & mask] = base + i;
+      const before = state;
       for (;;) {
         if (state === ROOT) {
           state = this.#rootRow[symbol]!;
@@ -149,12 +171,21 @@ export class Automaton {
         }
         state = rows[row + FAIL]!;
       }
-      if (rows[state * ROW + LONGEST] !== 0) {
-        i++;
-        break;
+      const needle = rows[state * ROW + LONGEST]!;
+      if (needle !== 0) {
+        const start = starts[(count - lengths[needle - 1]!) & mask]!;
+        const end = base + i + 1;
+        if (start >= spanEnd || start <= spanStart || end - 1 - start > view.spreadMax) {
+          i++;
+          break;
+        }
+        spanEnd = end;
+      } else if (state === before) {
+        while (i + 1 < to && bytes[i + 1] === bytes[i]) starts[count++ & mask] = base + ++i;
       }
     }
     this.ranTo = i;
+    this.spanEnd = spanEnd;
     view.count = count;
     return state;
   }

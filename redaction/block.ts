@@ -5,7 +5,8 @@
  * One block for each depth of decoding; it is good until the next piece of that depth is loaded.
  */
 
-import { ESCAPE_BYTES_MAX, ESCAPE_LEADS, EscapeReader } from "./escapes.ts";
+import { ESCAPE_LEADS, mayBeginEscape } from "./escape-leads.ts";
+import { ESCAPE_BYTES_MAX } from "./escapes.ts";
 import { bytesAt, dataAt, halvesAt, kernel, shuffles, take, takeClass, takeTable, wordsAt } from "./kernel.ts";
 import type { SkipSearch } from "./skip.ts";
 import { LEAD, symbolTables } from "./views.ts";
@@ -44,8 +45,6 @@ const keptTables = {
   dense: takeClass((byte) => (symbolTables.dense[byte]! & 255) !== 0),
   strict: takeClass((byte) => (symbolTables.strict[byte]! & 255) !== 0),
 };
-
-const reader = new EscapeReader();
 
 export class Block {
   /** The piece, from 0 to `length`. */
@@ -109,7 +108,7 @@ export class Block {
       at = (this.#found & HAS_LEADS) === 0 ? length : firstBit(this.#leads, at, length);
       // The last byte may be the first of a pair.
       if (at >= length) return from < length && symbolTables.loose[text[length - 1]!]! >= LEAD ? length - 1 : length;
-      if (reader.mayBegin(text, at, length)) return at;
+      if (mayBeginEscape(text, at, length)) return at;
     }
     return length;
   }
@@ -140,20 +139,18 @@ class BlockView {
   readonly #kept = halvesAt(this.keptAt, BITMAP_BYTES);
   readonly #ranks = halvesAt(this.ranksAt, BITMAP_BYTES);
   readonly #symbols = dataAt(this.symbolsAt, TEXT_MAX + PADDING);
-  /** The symbols with which a needle may begin. */
+  #skip: SkipSearch | undefined;
+  #count = 0;
+  /** Between these symbols it is known with which ones a needle may begin, for the next lane that asks. */
+  #knownFrom = 0;
+  #knownTo = 0;
   readonly #found = new Uint16Array(TEXT_MAX);
   #foundCount = 0;
-  #window = 0;
 
   search(skip: SkipSearch, length: number): void {
-    const to = this.rankOf(length);
-    this.#foundCount = 0;
-    for (let from = 0; ; from++) {
-      from = skip.next(this.#symbols, from, to);
-      if (from < 0) break;
-      this.#found[this.#foundCount++] = from;
-    }
-    this.#window = skip.window;
+    this.#skip = skip;
+    this.#count = this.rankOf(length);
+    this.#forget(0);
     this.isSearched = true;
   }
 
@@ -162,16 +159,18 @@ class BlockView {
    * one minus the byte from which the rest has to be read. A needle may begin so many bytes before its first symbol.
    */
   next(from: number, to: number, lead = 0): number {
+    const { window } = this.#skip!;
     const first = this.rankOf(from);
     const end = this.rankOf(to);
-    const found = this.#foundFrom(first);
-    if (found + this.#window <= end) return Math.max(from, this.placeOf(found, to) - lead);
-    const rest = Math.max(first, end - this.#window + 1);
+    const found = this.#next(first);
+    if (found + window <= end) return Math.max(from, this.placeOf(found, to) - lead);
+    const rest = Math.max(first, end - window + 1);
     return -1 - Math.max(from, (rest < end ? this.placeOf(rest, to) : to) - lead);
   }
 
-  /** The first symbol found that is not before this one. */
-  #foundFrom(rank: number): number {
+  /** The first symbol at or after this one with which a needle may begin, or Infinity. */
+  #next(rank: number): number {
+    if (rank < this.#knownFrom || rank > this.#knownTo) this.#forget(rank);
     let low = 0;
     let high = this.#foundCount;
     while (low < high) {
@@ -179,7 +178,18 @@ class BlockView {
       if (this.#found[middle]! < rank) low = middle + 1;
       else high = middle;
     }
-    return low < this.#foundCount ? this.#found[low]! : Infinity;
+    if (low < this.#foundCount) return this.#found[low]!;
+    const found = this.#skip!.next(this.#symbols, this.#knownTo, this.#count);
+    this.#knownTo = found < 0 ? this.#count : found + 1;
+    if (found < 0) return Infinity;
+    this.#found[this.#foundCount++] = found;
+    return found;
+  }
+
+  #forget(rank: number): void {
+    this.#knownFrom = rank;
+    this.#knownTo = rank;
+    this.#foundCount = 0;
   }
 
   /** How many symbols lie before a byte. */

@@ -7,39 +7,20 @@
  */
 
 import { entityCodePoint } from "./entities.ts";
+import { ENTITY_NAME_MAX, isHex, isNestedLead, isWord, PLACEHOLDER_HEAD, simpleEscape } from "./escape-leads.ts";
 import { isInvisible } from "./invisible.ts";
 
 export const ESCAPE_BYTES_MAX = 256;
 const LEVELS = 3;
-const ENTITY_NAME_MAX = 12;
 
 /** Results of `read` that are no byte. */
 export const INVISIBLE = -1;
 export const BREAK = -2;
 export const MORE = -3;
 
-const PLACEHOLDER_HEAD = Array.from("[REDACTED", (c) => c.charCodeAt(0));
 const CONTROL = new Map(Array.from("nrtbfave", (c, i) => [c.charCodeAt(0), [10, 13, 9, 8, 12, 7, 11, 27][i]!]));
 
-const isHex = (c: number): boolean => (c >= 48 && c <= 57) || (c >= 65 && c <= 70) || (c >= 97 && c <= 102);
 const hexValue = (c: number): number => (c <= 57 ? c - 48 : (c | 32) - 87);
-const isWord = (c: number): boolean => (c >= 48 && c <= 57) || ((c | 32) >= 97 && (c | 32) <= 122);
-
-const isNestedLead = (c: number): boolean => c === 0x5c || c === 0x25 || c === 0x26 || c === 0x55;
-
-function mayBeEntity(text: Uint8Array, from: number, to: number): boolean {
-  for (let i = from; i < from + ENTITY_NAME_MAX + 1; i++) {
-    if (i >= to) return true;
-    const c = text[i]!;
-    if (c === 0x3b || isNestedLead(c)) return true;
-    if (!isWord(c) && c !== 0x23) return false;
-  }
-  return false;
-}
-
-/** First bytes after which more than the byte itself has to be looked at. */
-export const ESCAPE_LEADS = [0x5c, 0x25, 0x26, 0x1b, 0x5b, 0x55, 0xc2, 0xcc, 0xcd, 0xe2, 0xef, 0xf3];
-
 export class EscapeReader {
   /** After `read`: the index behind what was read. */
   end = 0;
@@ -49,6 +30,7 @@ export class EscapeReader {
   #limit = 0;
   #cut = false;
   #levelEnd = 0;
+  readonly #names = Array.from({ length: LEVELS }, () => new Uint8Array(ENTITY_NAME_MAX + 1));
 
   /**
    * Reads at `from`: a byte, INVISIBLE, BREAK (a placeholder, across which nothing matches), or MORE when the text
@@ -56,13 +38,10 @@ export class EscapeReader {
    */
   read(text: Uint8Array, from: number, to: number, last: boolean): number {
     if (this.extra.length > 0) this.extra.length = 0;
-    // By far the most frequent escape, when it stands for nothing that begins another one.
-    if (text[from] === 0x25 && from + 2 < to && isHex(text[from + 1]!) && isHex(text[from + 2]!)) {
-      const byte = hexValue(text[from + 1]!) * 16 + hexValue(text[from + 2]!);
-      if (!isNestedLead(byte)) {
-        this.end = from + 3;
-        return byte;
-      }
+    const simple = simpleEscape(text, from, to);
+    if (simple !== 0) {
+      this.end = from + (simple >> 8);
+      return simple & 255;
     }
     this.#text = text;
     this.#limit = Math.min(to, from + ESCAPE_BYTES_MAX);
@@ -73,30 +52,6 @@ export class EscapeReader {
     if (code === MORE) return MORE;
     this.end = this.#levelEnd;
     return code < 0x110000 ? this.#emit(code) : code - RAW_BYTE;
-  }
-
-  /** Whether a lead byte may begin more than itself: a quick look that errs on the side of yes. */
-  mayBegin(text: Uint8Array, at: number, to: number): boolean {
-    if (at + 1 >= to) return true;
-    const next = text[at + 1]!;
-    switch (text[at]) {
-      case 0x5b:
-        return next === PLACEHOLDER_HEAD[1];
-      case 0x55:
-        return next === 0x2b || (isNestedLead(next) && next !== 0x55);
-      case 0x25:
-        return isHex(next) || next === 0x75 || isNestedLead(next);
-      case 0x26:
-        return mayBeEntity(text, at + 1, to);
-      case 0xc2:
-        return next === 0xad || next === 0x9b;
-      case 0xe2:
-        return next === 0x80 || next === 0x81;
-      case 0xef:
-        return next >= 0xb8 && next <= 0xbd;
-      default:
-        return true;
-    }
   }
 
   #emit(code: number): number {
@@ -195,6 +150,13 @@ export class EscapeReader {
 
   /** One character with up to `level` escapes folded: a code point, RAW_BYTE + byte, MORE or END. */
   #char(from: number, level: number): number {
+    if (from < this.#limit) {
+      const byte = this.#text[from]!;
+      if (byte < 0x80 && !isNestedLead(byte)) {
+        this.#levelEnd = from + 1;
+        return byte;
+      }
+    }
     const lead = level === 0 ? this.#raw(from) : this.#char(from, level - 1);
     if (level === 0) return lead;
     const after = this.#levelEnd;
@@ -345,15 +307,9 @@ export class EscapeReader {
   #entity(from: number, level: number): number {
     let at = from;
     for (;;) {
-      let name = "";
-      this.#levelEnd = at;
-      for (;;) {
-        const c = this.#char(this.#levelEnd, level);
-        if (c === MORE) return MORE;
-        if (c === 0x3b) break;
-        if (!(isWord(c) || (c === 0x23 && name === "")) || name.length > ENTITY_NAME_MAX) return NONE;
-        name += String.fromCharCode(c);
-      }
+      const found = this.#entityName(at, level);
+      if (found === MORE || found === NONE) return found;
+      const name = this.#nameOf(level, found);
       if (name !== "amp") return entityCodePoint(name) ?? NONE;
       // &amp; may itself begin a doubled entity.
       const end = this.#levelEnd;
@@ -361,9 +317,10 @@ export class EscapeReader {
       if (nested === MORE) return MORE;
       this.#levelEnd = end;
       if (nested !== 0x23 && !isWord(nested)) return 0x26;
-      const inner = this.#entityEnds(end, level);
+      const inner = this.#entityName(end, level);
       if (inner === MORE) return MORE;
-      if (inner === NONE) {
+      const innerName = inner === NONE ? "" : this.#nameOf(level, inner);
+      if (innerName !== "amp" && entityCodePoint(innerName) === undefined) {
         this.#levelEnd = end;
         return 0x26;
       }
@@ -371,17 +328,22 @@ export class EscapeReader {
     }
   }
 
-  /** Whether an entity's name and semicolon follow. */
-  #entityEnds(from: number, level: number): number {
-    let name = "";
+  /** The length of the name that ends with a semicolon. The name lies in the level's own memory, as levels nest. */
+  #entityName(from: number, level: number): number {
+    const name = this.#names[level]!;
+    let length = 0;
     this.#levelEnd = from;
     for (;;) {
       const c = this.#char(this.#levelEnd, level);
       if (c === MORE) return MORE;
-      if (c === 0x3b) return name === "amp" || entityCodePoint(name) !== undefined ? 0 : NONE;
-      if (!(isWord(c) || (c === 0x23 && name === "")) || name.length > ENTITY_NAME_MAX) return NONE;
-      name += String.fromCharCode(c);
+      if (c === 0x3b) return length;
+      if (!(isWord(c) || (c === 0x23 && length === 0)) || length > ENTITY_NAME_MAX) return NONE;
+      name[length++] = c;
     }
+  }
+
+  #nameOf(level: number, length: number): string {
+    return String.fromCharCode(...this.#names[level]!.subarray(0, length));
   }
 
   /** U+0041 */

@@ -21,7 +21,8 @@ export type Needles = {
   readonly longest: number;
 };
 
-export type OnMatch = (start: number, end: number, needle: number) => void;
+/** `nameEnd` is where the needle itself ends; further ones that overlap it may have made `end` greater. */
+export type OnMatch = (start: number, end: number, nameEnd: number, needle: number) => void;
 
 /** A state this shallow is left to the skipping search, which reads those few bytes again. */
 const SHALLOW = 2;
@@ -29,7 +30,7 @@ const SHALLOW = 2;
 const RETRY = 4;
 /** While more than so much of a needle is under way, only after so many bytes. */
 const DEEP = 8;
-const DEEP_RETRY = 32;
+const DEEP_RETRY = 64;
 
 export class Lane {
   #state = 0;
@@ -82,6 +83,9 @@ export class Lane {
     let state = this.#state;
     let i = fresh;
     let stepTo = 0;
+    automaton.spanEnd = -Infinity;
+    let nameEnd = 0;
+    let spanNeedle = -1;
     while (i < to) {
       if (i >= stepTo) {
         const depth = automaton.depth(state);
@@ -95,11 +99,23 @@ export class Lane {
       state = automaton.run(state, text, i, Math.min(stepTo, to));
       i = automaton.ranTo;
       let needle = automaton.longest(state);
-      while (needle !== -1) {
-        onMatch(base + i - automaton.lengths[needle]!, base + i, needle);
-        needle = reportsAll ? automaton.nextShorter(needle) : -1;
+      if (!reportsAll && needle !== -1) {
+        const start = i - automaton.lengths[needle]!;
+        if (start <= automaton.spanStart || start >= automaton.spanEnd) {
+          if (spanNeedle !== -1)
+            onMatch(base + automaton.spanStart, base + automaton.spanEnd, base + nameEnd, spanNeedle);
+          automaton.spanStart = start;
+          nameEnd = i;
+          spanNeedle = needle;
+        }
+        automaton.spanEnd = i;
+        continue;
+      }
+      for (; needle !== -1; needle = automaton.nextShorter(needle)) {
+        onMatch(base + i - automaton.lengths[needle]!, base + i, base + i, needle);
       }
     }
+    if (spanNeedle !== -1) onMatch(base + automaton.spanStart, base + automaton.spanEnd, base + nameEnd, spanNeedle);
     this.#state = automaton.open(state);
     this.#position = base + to;
     return to;

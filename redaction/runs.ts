@@ -18,7 +18,7 @@ import type { Scanner } from "./scanner.ts";
 const WRAP_MIN = 60;
 const BRACKET = 0x5d;
 /** A power of two. */
-const STRIDE = 128;
+const STRIDE = 512;
 /** One for each place in a group at which decoding may begin. */
 const BASE64_CHAINS = 4;
 

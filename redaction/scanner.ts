@@ -105,7 +105,7 @@ export class Scanner {
 
   #collector(kind: LaneKind, rank: number): OnMatch {
     const { meanings } = this.#store.sets[kind];
-    return (start, end, needle) => {
+    return (start, end, nameEnd, needle) => {
       const meaning = meanings[needle]!;
       const { spans } = this;
       if (spans.length > 0 && !meaning.token) {
@@ -116,7 +116,7 @@ export class Scanner {
           return;
         }
       }
-      const span = { start, end, nameEnd: end, secret: meaning.secret, form: meaning.form, rank };
+      const span = { start, end, nameEnd, secret: meaning.secret, form: meaning.form, rank };
       if (!meaning.token) this.#collect(span);
       else this.#collectToken(span);
     };

@@ -102,7 +102,7 @@ export class SpelledLane {
     this.#states[phase] = state;
     for (let needle = automaton.longest(state); needle !== -1; needle = automaton.nextShorter(needle)) {
       const first = this.#startOf(at - 2 * (automaton.lengths[needle]! - 1));
-      if (start - first <= spreadMax) onMatch(first, start + width, needle);
+      if (start - first <= spreadMax) onMatch(first, start + width, start + width, needle);
     }
   }
 

@@ -19,7 +19,7 @@ const SHALLOW_BYTES = 32;
 const RETRY = 4;
 /** While more than so much of a needle is under way, only after so many bytes. */
 const DEEP = 8;
-const DEEP_RETRY = 32;
+const DEEP_RETRY = 64;
 
 const reader = new EscapeReader();
 
@@ -34,12 +34,14 @@ export class ViewLane {
   constructor(kind: SymbolKind, needles: Needles) {
     this.#kind = kind;
     this.#needles = needles;
-    this.#view = { table: symbolTables[kind], starts: new Float64Array(ringSize(needles.longest)), count: 0 };
+    const { longest, spreadMax } = needles;
+    this.#view = { table: symbolTables[kind], starts: new Float64Array(ringSize(longest)), count: 0, spreadMax };
   }
 
   /** Goes over to a grown set of needles; what is under way stays under way. */
   adopt(needles: Needles): void {
     this.#needles = needles;
+    this.#view.spreadMax = needles.spreadMax;
     const { starts: old, count } = this.#view;
     if (old.length > needles.longest + 1) return;
     const starts = new Float64Array(ringSize(needles.longest));
@@ -96,7 +98,7 @@ export class ViewLane {
     let cleanFrom = 0;
     let stepTo = 0;
     while (i < to) {
-      if (i >= stepTo) {
+      if (i >= stepTo && table[text[i]!]! < LEAD) {
         if (lead < i) lead = block.nextLead(i);
         const from = i < lead ? this.#skipFrom(i, base, cleanFrom) : -1;
         if (from >= 0) {
@@ -147,6 +149,9 @@ export class ViewLane {
     const mask = starts.length - 1;
     const { count } = view;
     let state = this.#state;
+    automaton.spanEnd = -Infinity;
+    let nameEnd = 0;
+    let spanNeedle = -1;
     let i = from;
     do {
       state = automaton.runView(state, text, i, to, base, view);
@@ -154,12 +159,22 @@ export class ViewLane {
       const needle = automaton.longest(state);
       // When the last byte was dropped, what ends here was reported before it.
       if (needle === -1 || table[text[i - 1]!] === 0) continue;
-      this.#state = state;
-      const start = base + i - 1;
-      const first = starts[(view.count - automaton.lengths[needle]!) & mask]!;
-      if (!reportsAll && start - first <= spreadMax) onMatch(first, start + 1, needle);
-      else this.#report(start, 1, onMatch);
+      const end = base + i;
+      const start = starts[(view.count - automaton.lengths[needle]!) & mask]!;
+      if (reportsAll || end - 1 - start > spreadMax) {
+        this.#state = state;
+        this.#report(end - 1, 1, onMatch);
+        continue;
+      }
+      if (start <= automaton.spanStart || start >= automaton.spanEnd) {
+        if (spanNeedle !== -1) onMatch(automaton.spanStart, automaton.spanEnd, nameEnd, spanNeedle);
+        automaton.spanStart = start;
+        nameEnd = end;
+        spanNeedle = needle;
+      }
+      automaton.spanEnd = end;
     } while (i < to && table[text[i]!]! < LEAD);
+    if (spanNeedle !== -1) onMatch(automaton.spanStart, automaton.spanEnd, nameEnd, spanNeedle);
     this.#state = state;
     if (view.count !== count) this.#readTo = this.#startOf(1) + 1;
     return i;
@@ -179,7 +194,7 @@ export class ViewLane {
     for (let needle = automaton.longest(this.#state); needle !== -1;) {
       const first = this.#startOf(automaton.lengths[needle]!);
       const fits = start - first <= spreadMax;
-      if (fits) onMatch(first, start + width, needle);
+      if (fits) onMatch(first, start + width, start + width, needle);
       needle = reportsAll || !fits ? automaton.nextShorter(needle) : -1;
     }
   }

@@ -7,7 +7,8 @@
  * line breaks, for one character per line. What escapes stand for is read by escapes.ts.
  */
 
-import { BREAK, ESCAPE_LEADS, EscapeReader, INVISIBLE } from "./escapes.ts";
+import { ESCAPE_LEADS } from "./escape-leads.ts";
+import { BREAK, EscapeReader, INVISIBLE } from "./escapes.ts";
 
 export type ViewKind = "loose" | "dense" | "strict" | "spelled";
 

@@ -3,13 +3,12 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Block } from "../../redaction/block.ts";
 import { base64Digits, OTHER, RUN_MIN } from "../../redaction/digits.ts";
-import { EscapeReader } from "../../redaction/escapes.ts";
+import { mayBeginEscape } from "../../redaction/escape-leads.ts";
 import { kernelBytes } from "../../redaction/kernel-bytes.ts";
 import { SkipSearch } from "../../redaction/skip.ts";
 import { LEAD, symbolTables } from "../../redaction/views.ts";
 import { compiledKernel } from "../../scripts/kernel.ts";
 
-const reader = new EscapeReader();
 const block = new Block();
 const texts = fc.oneof(
   fc.uint8Array({ maxLength: 300 }),
@@ -48,7 +47,7 @@ test("a block tells where escapes may begin", () => {
       const leads: number[] = [];
       for (let at = block.nextLead(0); at < text.length; at = block.nextLead(at + 1)) leads.push(at);
       const expected = Array.from(text, (_, at) => at).filter(
-        (at) => symbolTables.loose[text[at]!]! >= LEAD && reader.mayBegin(text, at, text.length),
+        (at) => symbolTables.loose[text[at]!]! >= LEAD && mayBeginEscape(text, at, text.length),
       );
       expect(leads).toEqual(expected);
     }),
