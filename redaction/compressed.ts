@@ -10,19 +10,42 @@ import { isText, OTHER } from "./digits.ts";
 import { Inflater, type Wrapper } from "./inflate.ts";
 import type { Scanner } from "./scanner.ts";
 
-export class Compressed {
-  readonly #inflater: Inflater;
-  readonly #wrapper: Wrapper;
+/** What compressed data in one place is scanned with, made when there is some and kept for the next. */
+export class InflatedText {
+  readonly depth: number;
   readonly #openScanner: () => Scanner;
   readonly #onDecoded: OnDecoded;
   #text: DecodedText | undefined;
-  #done = false;
+  #wrapper: Wrapper = "raw";
 
-  constructor(wrapper: Wrapper, openScanner: () => Scanner, onDecoded: OnDecoded) {
-    this.#wrapper = wrapper;
-    this.#inflater = new Inflater(wrapper);
+  constructor(depth: number, openScanner: () => Scanner, onDecoded: OnDecoded) {
+    this.depth = depth;
     this.#openScanner = openScanner;
     this.#onDecoded = onDecoded;
+  }
+
+  begin(wrapper: Wrapper): DecodedText {
+    this.#wrapper = wrapper;
+    this.#text ??= new DecodedText(this.#openScanner(), (from, to, nameEnd, inner) =>
+      this.#onDecoded(from, to, nameEnd, inner, this.#wrapper),
+    );
+    this.#text.begin();
+    return this.#text;
+  }
+}
+
+export class Compressed {
+  readonly #inflater: Inflater;
+  readonly #wrapper: Wrapper;
+  readonly #inflated: InflatedText;
+  #text: DecodedText | undefined;
+  #done = false;
+
+  /** At most one at a time may use the same `inflated`. */
+  constructor(wrapper: Wrapper, inflated: InflatedText) {
+    this.#wrapper = wrapper;
+    this.#inflater = new Inflater(wrapper, inflated.depth);
+    this.#inflated = inflated;
   }
 
   get done(): boolean {
@@ -32,18 +55,15 @@ export class Compressed {
   write(byte: number, start: number, end: number): void {
     if (this.#done) return;
     this.#inflater.write(byte);
-    for (const out of this.#inflater.take()) {
+    const inflated = this.#inflater.take();
+    for (let i = 0; i < inflated.length; i++) {
+      const out = inflated[i]!;
       // Data without a header may be no compressed data at all; only text is worth a scan.
       if (this.#wrapper === "raw" && !isText(out)) {
         this.end();
         return;
       }
-      if (this.#text === undefined) {
-        this.#text = new DecodedText(this.#openScanner(), (from, to, nameEnd, inner) =>
-          this.#onDecoded(from, to, nameEnd, inner, this.#wrapper),
-        );
-        this.#text.begin();
-      }
+      this.#text ??= this.#inflated.begin(this.#wrapper);
       this.#text.add(out, start, end);
     }
     if (this.#inflater.done) this.end();
@@ -66,7 +86,7 @@ export class Compressed {
 export class RunHead {
   readonly #bitsPerDigit: number;
   readonly #table: Uint8Array;
-  readonly #open: (wrapper: Wrapper) => Compressed;
+  readonly #inflated: InflatedText;
   readonly #bytes = new Uint8Array(HEAD_BYTES);
   readonly #starts = new Float64Array(HEAD_BYTES);
   readonly #ends = new Float64Array(HEAD_BYTES);
@@ -77,10 +97,10 @@ export class RunHead {
   #digits = 0;
   #state: "reading" | "over" | Compressed = "reading";
 
-  constructor(bitsPerDigit: number, table: Uint8Array, open: (wrapper: Wrapper) => Compressed) {
+  constructor(bitsPerDigit: number, table: Uint8Array, inflated: InflatedText) {
     this.#bitsPerDigit = bitsPerDigit;
     this.#table = table;
-    this.#open = open;
+    this.#inflated = inflated;
   }
 
   get isOver(): boolean {
@@ -156,7 +176,7 @@ export class RunHead {
       this.#state = "over";
       return;
     }
-    this.#state = this.#open(wrapper);
+    this.#state = new Compressed(wrapper, this.#inflated);
     for (let i = 0; i < HEAD_BYTES; i++) this.#byte(this.#bytes[i]!, this.#starts[i]!, this.#ends[i]!);
   }
 }

@@ -3,15 +3,18 @@
  *
  * node:zlib has no synchronous streaming interface and tells no positions, and a redactor needs both: what has to be
  * masked in compressed data is the part of it that a value was made from. Checksums are not looked at. The output is
- * bounded, so that a small input cannot make work without end.
+ * bounded, in all and by the input: a few bytes cannot make much work. The bound counts bytes and not milliseconds, so
+ * that the same data gives the same result on any machine and however it is cut.
  */
 
 export type Wrapper = "gzip" | "zlib" | "raw";
 
 const WINDOW = 1 << 15;
-const OUTPUT_MAX = 1 << 20;
+/** Most output in all, and for each byte of input besides the first ones. */
+type OutputLimit = { readonly bytesMax: number; readonly perByteMax: number; readonly freeBytes: number };
+const WITH_HEADER: OutputLimit = { bytesMax: 1 << 20, perByteMax: 32, freeBytes: 1 << 12 };
 /** Without a header most of what looks like compressed data is none. */
-const RAW_OUTPUT_MAX = 1 << 13;
+const RAW: OutputLimit = { bytesMax: 1 << 13, perByteMax: 16, freeBytes: 1 << 8 };
 
 const LENGTH_BASE = [
   3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258,
@@ -33,7 +36,8 @@ class BadData extends Error {}
 
 export class Inflater {
   /** Output since the last `take`. */
-  #out: number[] = [];
+  #out = new Uint8Array(64);
+  #outCount = 0;
   #total = 0;
   /** The last output; grows to WINDOW, as most of what looks like compressed data soon turns out not to be. */
   #window = new Uint8Array(256);
@@ -43,11 +47,19 @@ export class Inflater {
   /** Bits read and not used yet, the next one lowest. Up to 52, more than fit an integer operation. */
   #bits = 0;
   #bitCount = 0;
-  readonly #outputMax: number;
+  readonly #bytesMax: number;
+  readonly #perByteMax: number;
+  /** Grows with the input. */
+  #allowed: number;
   #done = false;
 
-  constructor(wrapper: Wrapper) {
-    this.#outputMax = wrapper === "raw" ? RAW_OUTPUT_MAX : OUTPUT_MAX;
+  /** `depth` says how many layers of encoding have been taken off already. */
+  constructor(wrapper: Wrapper, depth: number) {
+    const { bytesMax, perByteMax, freeBytes } = wrapper === "raw" ? RAW : WITH_HEADER;
+    this.#bytesMax = bytesMax;
+    // Data within data would multiply the work.
+    this.#perByteMax = perByteMax >> (2 * depth);
+    this.#allowed = freeBytes >> (2 * depth);
     this.#run = this.#inflate(wrapper);
     this.#advance();
   }
@@ -61,13 +73,15 @@ export class Inflater {
   write(byte: number): void {
     if (this.#done) return;
     this.#input = byte;
+    this.#allowed = Math.min(this.#bytesMax, this.#allowed + this.#perByteMax);
     this.#hasInput = true;
     this.#advance();
   }
 
+  /** The output since the last call; good until the next `write`. */
   take(): Uint8Array {
-    const out = Uint8Array.from(this.#out);
-    this.#out = [];
+    const out = this.#out.subarray(0, this.#outCount);
+    this.#outCount = 0;
     return out;
   }
 
@@ -96,14 +110,19 @@ export class Inflater {
   }
 
   #emit(byte: number): void {
-    if (this.#total >= this.#outputMax) throw new BadData();
+    if (this.#total >= this.#allowed) throw new BadData();
     if (this.#total === this.#window.length && this.#total < WINDOW) {
       const grown = new Uint8Array(this.#total * 2);
       grown.set(this.#window);
       this.#window = grown;
     }
     this.#window[this.#total++ & (this.#window.length - 1)] = byte;
-    this.#out.push(byte);
+    if (this.#outCount === this.#out.length) {
+      const grown = new Uint8Array(this.#outCount * 4);
+      grown.set(this.#out);
+      this.#out = grown;
+    }
+    this.#out[this.#outCount++] = byte;
   }
 
   *#inflate(wrapper: Wrapper): Generator<void, void> {

@@ -7,7 +7,7 @@
  */
 
 import { Chain, type OnDecoded } from "./chain.ts";
-import { Compressed, RunHead } from "./compressed.ts";
+import { Compressed, InflatedText, RunHead } from "./compressed.ts";
 import { HEAD_BYTES, wrapperOf } from "./compression.ts";
 import type { Block } from "./block.ts";
 import { base64Digits, hexDigits, mayHoldText, OTHER, RUN_MIN } from "./digits.ts";
@@ -26,22 +26,25 @@ const BASE64_CHAINS = 4;
 export class RunLane {
   readonly #chains: Chain[] = [];
   readonly #heads: readonly [RunHead, RunHead];
-  readonly #openCompressed: (wrapper: Wrapper) => Compressed;
+  readonly #inflatedBinary: InflatedText;
   #inRun = false;
   #line = 0;
   #wrapped = false;
   #binary: Compressed | undefined;
   #before = 0;
 
-  constructor(openScanner: () => Scanner, onDecoded: OnDecoded) {
+  constructor(depth: number, openScanner: () => Scanner, onDecoded: OnDecoded) {
     for (let skip = 0; skip < BASE64_CHAINS; skip++) {
       this.#chains.push(new Chain("base64", skip, openScanner, onDecoded));
     }
     for (let skip = 0; skip < 2; skip++) {
       this.#chains.push(new Chain("hex", skip, openScanner, onDecoded));
     }
-    this.#openCompressed = (wrapper) => new Compressed(wrapper, openScanner, onDecoded);
-    this.#heads = [new RunHead(6, base64Digits, this.#openCompressed), new RunHead(4, hexDigits, this.#openCompressed)];
+    this.#inflatedBinary = new InflatedText(depth, openScanner, onDecoded);
+    this.#heads = [
+      new RunHead(6, base64Digits, new InflatedText(depth, openScanner, onDecoded)),
+      new RunHead(4, hexDigits, new InflatedText(depth, openScanner, onDecoded)),
+    ];
   }
 
   restart(): void {
@@ -163,7 +166,7 @@ export class RunLane {
         const before = at === from ? this.#before : bytes[at - 1];
         i = at;
         if (before !== 0x1f) continue;
-        this.#binary = this.#openCompressed("gzip");
+        this.#binary = new Compressed("gzip", this.#inflatedBinary);
         this.#binary.write(0x1f, base + at - 1, base + at);
       }
       this.#binary.write(bytes[i]!, base + i, base + i + 1);

@@ -60,6 +60,7 @@ export class Scanner {
     this.#depth = depth;
     if (!store.decodes || depth >= DEPTH_MAX) return;
     this.#runs = new RunLane(
+      depth,
       () => new Scanner(store, depth + 1),
       (start, end, nameEnd, inner, encoding) => {
         const form = depth === 0 && inner.form === "plain" ? encoding : "decoded";
