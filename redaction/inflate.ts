@@ -32,7 +32,8 @@ const NEED_MORE = -1;
 type Code = { counts: Uint16Array; symbols: Uint16Array };
 type Pull = Generator<void, number>;
 
-class BadData extends Error {}
+/** One for all, as a stack of its own for each would cost more than the data it is thrown for. */
+const BAD_DATA = new Error("Cannot inflate the data: it is bad, or more than is looked at");
 
 export class Inflater {
   /** Output since the last `take`. */
@@ -89,7 +90,7 @@ export class Inflater {
     try {
       this.#done = this.#run.next().done === true;
     } catch (error) {
-      if (!(error instanceof BadData)) throw error;
+      if (error !== BAD_DATA) throw error;
       this.#done = true;
     }
   }
@@ -110,7 +111,7 @@ export class Inflater {
   }
 
   #emit(byte: number): void {
-    if (this.#total >= this.#allowed) throw new BadData();
+    if (this.#total >= this.#allowed) throw BAD_DATA;
     if (this.#total === this.#window.length && this.#total < WINDOW) {
       const grown = new Uint8Array(this.#total * 2);
       grown.set(this.#window);
@@ -134,7 +135,7 @@ export class Inflater {
       if (type === 0) yield* this.#stored();
       else if (type === 1) yield* this.#codes(FIXED_LENGTHS, FIXED_DISTANCES);
       else if (type === 2) yield* this.#dynamic();
-      else throw new BadData();
+      else throw BAD_DATA;
     }
   }
 
@@ -155,7 +156,7 @@ export class Inflater {
     this.#bitCount = 0;
     const length = (yield* this.#byte()) | ((yield* this.#byte()) << 8);
     const check = (yield* this.#byte()) | ((yield* this.#byte()) << 8);
-    if (length !== (~check & 0xffff)) throw new BadData();
+    if (length !== (~check & 0xffff)) throw BAD_DATA;
     for (let i = 0; i < length; i++) this.#emit(yield* this.#byte());
   }
 
@@ -173,7 +174,7 @@ export class Inflater {
         read[i++] = symbol;
         continue;
       }
-      if (symbol === 16 && i === 0) throw new BadData();
+      if (symbol === 16 && i === 0) throw BAD_DATA;
       const value = symbol === 16 ? read[i - 1]! : 0;
       const repeat =
         symbol === 16
@@ -181,11 +182,11 @@ export class Inflater {
           : symbol === 17
             ? 3 + (yield* this.#take(3))
             : 11 + (yield* this.#take(7));
-      if (i + repeat > lengthCount + distanceCount) throw new BadData();
+      if (i + repeat > lengthCount + distanceCount) throw BAD_DATA;
       read.fill(value, i, i + repeat);
       i += repeat;
     }
-    if (read[256] === 0) throw new BadData();
+    if (read[256] === 0) throw BAD_DATA;
     const distances = codeOf(read.subarray(lengthCount, lengthCount + distanceCount));
     yield* this.#codes(codeOf(read.subarray(0, lengthCount)), distances);
   }
@@ -214,16 +215,16 @@ export class Inflater {
       return 0;
     }
     const base = LENGTH_BASE[symbol - 257];
-    if (base === undefined) throw new BadData();
+    if (base === undefined) throw BAD_DATA;
     const moreLength = this.#bitsAtHand(LENGTH_EXTRA[symbol - 257]!);
     const code = moreLength < 0 ? NEED_MORE : this.#lookUp(distances);
     if (code < 0) return NEED_MORE;
     const far = DISTANCE_BASE[code];
-    if (far === undefined) throw new BadData();
+    if (far === undefined) throw BAD_DATA;
     const moreDistance = this.#bitsAtHand(code < 4 ? 0 : (code >> 1) - 1);
     if (moreDistance < 0) return NEED_MORE;
     const distance = far + moreDistance;
-    if (distance > this.#total) throw new BadData();
+    if (distance > this.#total) throw BAD_DATA;
     for (let i = base + moreLength; i > 0; i--) {
       this.#emit(this.#window[(this.#total - distance) & (this.#window.length - 1)]!);
     }
@@ -259,7 +260,7 @@ export class Inflater {
       first = (first + count) << 1;
       value <<= 1;
     }
-    throw new BadData();
+    throw BAD_DATA;
   }
 
   *#symbol(code: Code): Pull {
@@ -282,7 +283,7 @@ function codeOf(lengths: Uint8Array): Code {
   const offsets = new Uint16Array(17);
   for (let length = 1; length < 16; length++) {
     left = left * 2 - counts[length]!;
-    if (left < 0) throw new BadData();
+    if (left < 0) throw BAD_DATA;
     offsets[length + 1] = offsets[length]! + counts[length]!;
   }
   const symbols = new Uint16Array(lengths.length);
