@@ -12,6 +12,8 @@ import { base64Cores, toBase64Url } from "./base64.ts";
 import { ESCAPE_BYTES_MAX } from "./escapes.ts";
 import { ampersandParts, encodedForms, plainForms, textForms, textOf, wideForms, type Form } from "./forms.ts";
 import type { Needles } from "./lane.ts";
+import { LineBlocks } from "./line-blocks.ts";
+import { LINE_MORE_MAX } from "./line-lane.ts";
 import { exposureOf } from "./policy.ts";
 import { SkipSearch } from "./skip.ts";
 import { SymbolSkip } from "./symbol-skip.ts";
@@ -101,6 +103,8 @@ export class NeedleStore {
     strict: new NeedleSet("strict"),
     spelled: new NeedleSet("spelled"),
   };
+  /** Values of several lines, which may stand behind a prefix on each. */
+  readonly blocks = new LineBlocks<Meaning>();
   /** Grows with every secret, so that open streams notice. */
   version = 0;
   readonly #options: NeedleOptions;
@@ -119,7 +123,8 @@ export class NeedleStore {
     const spreads = (["dense", "loose", "strict", "spelled"] as const).map((kind) =>
       this.sets[kind].size === 0 ? 0 : this.sets[kind].needles.spreadMax,
     );
-    return Math.max(0, raw, ...spreads) + (this.#options.canonical ? ESCAPE_BYTES_MAX : 0);
+    const lines = this.blocks.bytesMax + this.blocks.linesMax * LINE_MORE_MAX;
+    return Math.max(0, raw, lines, ...spreads) + (this.#options.canonical ? ESCAPE_BYTES_MAX : 0);
   }
 
   /** Adds all forms of a value; gives the plain ones, or none when the policy masks it nowhere. */
@@ -148,6 +153,7 @@ export class NeedleStore {
     const meaning = { secret, form: name, token };
     const text = textOf(bytes);
     this.#addRaw(bytes, meaning);
+    if (!token) this.blocks.add(bytes, { secret, form: "lines", token });
     if (text !== undefined) {
       for (const form of textForms(text)) this.#addRaw(form.bytes, { secret, form: form.name, token });
     }

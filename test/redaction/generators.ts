@@ -6,7 +6,17 @@ import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 
 export type Case = { secrets: string[]; text: string; cuts: number[] };
 
-const ALPHABETS = ["ab", "abc01", "aA1-", "a\\u%6", "ab\n ", "kK-_/+=9zQ", "\u00e4\u00f6a\u{1f511}b"];
+const ALPHABETS = [
+  "ab",
+  "abc01",
+  "aA1-",
+  "a\\u%6",
+  "ab\n ",
+  "ab\n",
+  "ab=:1\n\n",
+  "kK-_/+=9zQ",
+  "\u00e4\u00f6a\u{1f511}b",
+];
 const BETWEEN = [
   " ",
   "",
@@ -75,6 +85,9 @@ export const encodings: Record<string, (text: string) => string> = {
   octal: (text) => Array.from(Buffer.from(text), (byte) => `\\${byte.toString(8).padStart(3, "0")}`).join(""),
   hexEscapes: (text) => Array.from(Buffer.from(text), (byte) => `\\x${hex(byte, 2)}`).join(""),
   spelled: (text) => Array.from(text).join("-"),
+  prefixed: (text) => text.replaceAll(/^/gm, "svc | "),
+  numbered: (text) => Array.from(text.split("\n"), (line, i) => `${i * 7}: ${line} \r\n`).join(""),
+  diff: (text) => `${text.replaceAll(/^/gm, "+\u001b[32m ")}\n`,
   lines: (text) => Array.from(text).join("\n"),
   colored: (text) => `${text.slice(0, 3)}\u001b[31m${text.slice(3)}`,
   zeroWidth: (text) => Array.from(text).join("\u200b"),

@@ -5,10 +5,10 @@
  */
 import { BREAK, EscapeReader, INVISIBLE } from "../../redaction/escapes.ts";
 import { LANES, type LaneKind, type NeedleStore } from "../../redaction/needles.ts";
+import { type Interval, lineSpans } from "./line-oracle.ts";
 import { symbolTables, type ViewKind } from "../../redaction/views.ts";
 
 type Symbols = { values: number[]; starts: number[]; ends: number[] };
-type Interval = { start: number; end: number };
 
 const DANGLING_MIN = 6;
 /** A symbol that no needle holds. */
@@ -16,7 +16,11 @@ const WALL = -1;
 
 /** The text with every span replaced by `mask`. */
 export function naiveRedact(text: Uint8Array, store: NeedleStore, mask: string): Buffer {
-  const spans = LANES.flatMap((kind) => spansOf(kind, text, store)).sort((a, b) => a.start - b.start || b.end - a.end);
+  const found = [
+    ...LANES.flatMap((kind) => spansOf(kind, text, store)),
+    ...lineSpans(text, store.blocks.all, DANGLING_MIN),
+  ];
+  const spans = found.sort((a, b) => a.start - b.start || b.end - a.end);
   const out: Uint8Array[] = [];
   let at = 0;
   let open = false;
