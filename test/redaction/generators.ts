@@ -40,22 +40,37 @@ const BETWEEN = [
   "\t",
 ];
 
-export function randomCase(random: () => number): Case {
-  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
-  const alphabet = Array.from(pick(ALPHABETS));
-  const word = (max: number): string =>
-    Array.from({ length: 1 + Math.floor(random() * max) }, () => pick(alphabet)).join("");
-  const secrets = Array.from({ length: 1 + Math.floor(random() * 4) }, () => word(random() < 0.3 ? 40 : 12));
+const pickFrom = <T>(from: readonly T[], random: () => number): T => from[Math.floor(random() * from.length)]!;
+
+function word(alphabet: readonly string[], lengthMax: number, random: () => number): string {
+  return Array.from({ length: 1 + Math.floor(random() * lengthMax) }, () => pickFrom(alphabet, random)).join("");
+}
+
+export function randomSecrets(random: () => number): string[] {
+  const alphabet = Array.from(pickFrom(ALPHABETS, random));
+  const count = 1 + Math.floor(random() * 4);
+  return Array.from({ length: count }, () => word(alphabet, random() < 0.3 ? 40 : 12, random));
+}
+
+/** Whole secrets, parts of them and words of the same letters, in any encoding, one after the other. */
+export function randomText(secrets: readonly string[], random: () => number): { text: string; cuts: number[] } {
+  const letters = Array.from(secrets.join(""));
   const pieces: string[] = [];
   for (let i = Math.floor(random() * 12); i >= 0; i--) {
-    const secret = pick(secrets);
+    const secret = pickFrom(secrets, random);
     const from = Math.floor(random() * secret.length);
     const part = random() < 0.5 ? secret : secret.slice(from, from + 1 + Math.floor(random() * secret.length));
-    pieces.push(random() < 0.2 ? word(6) : encodeSomehow(part, random), pick(BETWEEN));
+    const piece = random() < 0.2 ? word(letters, 6, random) : encodeSomehow(part, random);
+    pieces.push(piece, pickFrom(BETWEEN, random));
   }
   const text = pieces.join("");
   const cuts = Array.from({ length: Math.floor(random() * 6) }, () => Math.floor(random() * (text.length + 1)));
-  return { secrets, text, cuts: cuts.sort((a, b) => a - b) };
+  return { text, cuts: cuts.sort((a, b) => a - b) };
+}
+
+export function randomCase(random: () => number): Case {
+  const secrets = randomSecrets(random);
+  return { secrets, ...randomText(secrets, random) };
 }
 
 const hex = (code: number, width: number): string => code.toString(16).padStart(width, "0");
