@@ -117,6 +117,12 @@ export class NeedleStore {
     return this.#options.decode && this.version > 0;
   }
 
+  /** What is sought in the raw text, encodings too. */
+  *rawNeedles(): Iterable<Uint8Array> {
+    yield* this.sets.rawLong.all;
+    yield* this.sets.rawShort.all;
+  }
+
   /** Most raw bytes a stream may have to hold for these needles. */
   get holdMax(): number {
     const raw = Math.max(this.sets.rawLong.needles.longest, this.sets.rawShort.needles.longest) - 1;

@@ -46,7 +46,7 @@ const CHARACTER_BYTES = 3;
 
 export class Redactor {
   readonly #store: NeedleStore;
-  readonly #placeholders = new Placeholders();
+  readonly #placeholders: Placeholders;
   readonly #counter = new MaskCounter();
   readonly #names: string[] = [];
   readonly #numbers = new Map<number, number>();
@@ -62,6 +62,7 @@ export class Redactor {
       fragmentMin: fragments === true ? FRAGMENT_MIN : fragments === false ? 0 : Math.max(4, fragments),
       everywhere: options.shortValues === "everywhere",
     });
+    this.#placeholders = new Placeholders(() => this.#store.rawNeedles());
     for (const secret of secrets) this.add(secret);
   }
 
@@ -70,10 +71,7 @@ export class Redactor {
     const value = typeof secret.value === "string" ? encodeText(secret.value) : Uint8Array.from(secret.value);
     const id = this.#names.push(secret.name) - 1;
     const plain = this.#store.add(id, value);
-    this.#placeholders.add(
-      secret.name,
-      plain.map((form) => form.bytes),
-    );
+    this.#placeholders.add(secret.name);
     const number = typeof secret.value === "string" && plain.length > 0 ? Number(secret.value) : Number.NaN;
     if (!Number.isNaN(number) && !this.#numbers.has(number)) this.#numbers.set(number, id);
   }

@@ -134,6 +134,15 @@ describe("placeholder", () => {
     expect(redactor.text(out)).toBe(out);
   });
 
+  test("a placeholder never holds what a short value is encoded as", () => {
+    // In base64 the Q may stand as an R alone.
+    const options = { canonical: false, shortValues: "everywhere" } as const;
+    const redactor = createRedactor([{ name: "s", value: "Q" }], options);
+    const out = redactor.text("a Q b");
+    expect(out).not.toContain("R");
+    expect(redactor.text(out)).toBe(out);
+  });
+
   test("a placeholder tells nothing of the length, not even by padding", () => {
     for (const value of ["abcdefghijklmn-1", "abcdefghijklmn-12", "abcdefghijklmn-123"]) {
       expect(one(value).text(`<${Buffer.from(value).toString("base64")}>`)).toBe("<[REDACTED:key]>");
