@@ -6,36 +6,23 @@
  * longer than ESCAPE_BYTES_MAX is read as plain text, which bounds both lookahead and work per byte.
  */
 
-import { entityCodePoint } from "./entities.ts";
+import { ENTITY_NAME_MAX, entityCodePoint, mayBeEntity } from "./entities.ts";
 import { isInvisible } from "./invisible.ts";
+import { isWord, markEnd, mayBeMark, restEnd, type Window } from "./mark.ts";
 
 export const ESCAPE_BYTES_MAX = 256;
 const LEVELS = 3;
-const ENTITY_NAME_MAX = 12;
 
 /** Results of `read` that are no byte. */
 export const INVISIBLE = -1;
 export const BREAK = -2;
 export const MORE = -3;
 
-const PLACEHOLDER_HEAD = Array.from("[REDACTED", (c) => c.charCodeAt(0));
 const CONTROL = new Map(Array.from("nrtbfave", (c, i) => [c.charCodeAt(0), [10, 13, 9, 8, 12, 7, 11, 27][i]!]));
 
 const isHex = (c: number): boolean => (c >= 48 && c <= 57) || (c >= 65 && c <= 70) || (c >= 97 && c <= 102);
 const hexValue = (c: number): number => (c <= 57 ? c - 48 : (c | 32) - 87);
-const isWord = (c: number): boolean => (c >= 48 && c <= 57) || ((c | 32) >= 97 && (c | 32) <= 122);
-
 const isNestedLead = (c: number): boolean => c === 0x5c || c === 0x25 || c === 0x26 || c === 0x55;
-
-function mayBeEntity(text: Uint8Array, from: number, to: number): boolean {
-  for (let i = from; i < from + ENTITY_NAME_MAX + 1; i++) {
-    if (i >= to) return true;
-    const c = text[i]!;
-    if (c === 0x3b || isNestedLead(c)) return true;
-    if (!isWord(c) && c !== 0x23) return false;
-  }
-  return false;
-}
 
 /** First bytes after which more than the byte itself has to be looked at. */
 export const ESCAPE_LEADS = [0x5c, 0x25, 0x26, 0x1b, 0x5b, 0x55, 0xc2, 0xcc, 0xcd, 0xe2, 0xef, 0xf3];
@@ -49,6 +36,8 @@ export class EscapeReader {
   #limit = 0;
   #cut = false;
   #levelEnd = 0;
+  /** Where reading ran into a placeholder, or -1. */
+  #wall = -1;
 
   /**
    * Reads at `from`: a byte, INVISIBLE, BREAK (a placeholder, across which nothing matches), or MORE when the text
@@ -67,10 +56,16 @@ export class EscapeReader {
     this.#text = text;
     this.#limit = Math.min(to, from + ESCAPE_BYTES_MAX);
     this.#cut = !last && to < from + ESCAPE_BYTES_MAX;
-    const first = this.#hidden(from);
-    if (first !== 0) return first;
-    const code = this.#char(from, LEVELS);
-    if (code === MORE) return MORE;
+    this.#wall = -1;
+    const hidden = this.#hidden(from);
+    const code = hidden === 0 ? this.#char(from, LEVELS) : 0;
+    if (hidden === MORE || code === MORE) return MORE;
+    // What a mask cut off may have been an escape; now it is read as nothing at all, or it would become new text.
+    if (this.#wall !== -1) {
+      this.end = this.#wall;
+      return BREAK;
+    }
+    if (hidden !== 0) return hidden;
     this.end = this.#levelEnd;
     return code < 0x110000 ? this.#emit(code) : code - RAW_BYTE;
   }
@@ -81,13 +76,13 @@ export class EscapeReader {
     const next = text[at + 1]!;
     switch (text[at]) {
       case 0x5b:
-        return next === PLACEHOLDER_HEAD[1];
+        return mayBeMark(next);
       case 0x55:
-        return next === 0x2b || (isNestedLead(next) && next !== 0x55);
+        return next === 0x2b || next === 0x5b || (isNestedLead(next) && next !== 0x55);
       case 0x25:
-        return isHex(next) || next === 0x75 || isNestedLead(next);
+        return isHex(next) || next === 0x75 || next === 0x5b || isNestedLead(next);
       case 0x26:
-        return mayBeEntity(text, at + 1, to);
+        return mayBeEntity(text.subarray(at + 1, to));
       case 0xc2:
         return next === 0xad || next === 0x9b;
       case 0xe2:
@@ -115,8 +110,29 @@ export class EscapeReader {
     return 0xf0 | (code >> 18);
   }
 
-  /** The byte at `i`, or MORE/-9 (end of what may be read). */
+  /** The byte at `i`, or MORE/END (end of what may be read, or a placeholder). */
   #at(i: number): number {
+    const byte = this.#byteAt(i);
+    if (byte !== 0x5b) return byte;
+    const end = markEnd(this.#window(), i);
+    if (end <= 0) return end === 0 ? byte : MORE;
+    this.#wall = i;
+    return END;
+  }
+
+  #window(): Window {
+    return { text: this.#text, limit: this.#limit, cut: this.#cut };
+  }
+
+  #placeholder(from: number): number {
+    const end = markEnd(this.#window(), from);
+    const rest = end > 0 ? restEnd(this.#window(), end) : end;
+    if (rest <= 0) return rest === 0 ? 0 : MORE;
+    this.end = rest;
+    return BREAK;
+  }
+
+  #byteAt(i: number): number {
     return i < this.#limit ? this.#text[i]! : this.#cut ? MORE : END;
   }
 
@@ -172,23 +188,6 @@ export class EscapeReader {
       if (c === END || c < 0x20) {
         this.end = from;
         return INVISIBLE;
-      }
-    }
-  }
-
-  #placeholder(from: number): number {
-    for (let i = 1; i < PLACEHOLDER_HEAD.length; i++) {
-      const c = this.#at(from + i);
-      if (c === MORE) return MORE;
-      if (c !== PLACEHOLDER_HEAD[i]) return 0;
-    }
-    for (let i = from + PLACEHOLDER_HEAD.length; ; i++) {
-      const c = this.#at(i);
-      if (c === MORE) return MORE;
-      if (c === END || c < 0x20 || c === 0x5b) return 0;
-      if (c === 0x5d) {
-        this.end = i + 1;
-        return BREAK;
       }
     }
   }

@@ -15,6 +15,7 @@ type TextLine = { text: string; body: string; start: number; columns: number[] }
 export function lineSpans(text: Uint8Array, blocks: readonly Uint8Array[][], danglingMin: number): Interval[] {
   const values = blocks.map((block) => block.map((line) => Buffer.from(line).toString("latin1")));
   const lines = textLines(Buffer.from(text).toString("latin1"));
+  const isOpen = text.at(-1) !== 10;
   const spans: Interval[] = [];
   for (const value of values) {
     for (const first of lines.keys()) {
@@ -24,7 +25,7 @@ export function lineSpans(text: Uint8Array, blocks: readonly Uint8Array[][], dan
         for (let count = 1; count <= Math.min(found.length, value.length - 1); count++) {
           const whole = found.slice(0, count);
           const rest = lines.slice(first + count);
-          const cut = rest.length === 1 ? cutOff(rest[0]!, column, values.flat()) : undefined;
+          const cut = isOpen && rest.length === 1 ? cutOff(rest[0]!, column, values.flat()) : undefined;
           const all = cut === undefined ? whole : [...whole, cut];
           if ((rest.length === 0 || cut !== undefined) && sizeOf(all) >= danglingMin) spans.push(...all);
         }

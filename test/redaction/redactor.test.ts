@@ -143,6 +143,24 @@ describe("placeholder", () => {
     expect(redactor.text(out)).toBe(out);
   });
 
+  test.each([
+    ["what is left of an escape before a mask", ["00ab", "abcu"], "abc\\u00ab"],
+    ["what is left of an escape behind a mask", ["ua\\%", "aa\\%%"], "ua\\%\\&#x61;&#x61;&#x5c;&#x25;&#x25;"],
+    ["an escape within another one", ["b", "other-value-1"], "%b\\u0062"],
+  ])("masking twice is masking once: %s makes no new text", (_, values, text) => {
+    const secrets = values.map((value) => ({ name: "s", value }));
+    const redactor = createRedactor(secrets, { shortValues: "everywhere" });
+    const once = redactor.text(text);
+    expect(once).toContain("[REDACTED:s]");
+    expect(redactor.text(once)).toBe(once);
+  });
+
+  test("a value right behind a placeholder is masked", () => {
+    expect(one(SECRET).text(`[REDACTED:other]${SECRET}`)).toBe("[REDACTED:other][REDACTED:key]");
+    const hex = Buffer.from(SECRET).toString("hex");
+    expect(one(SECRET).text(`[REDACTED:other]${hex}`)).toBe("[REDACTED:other][REDACTED:key]");
+  });
+
   test("a placeholder tells nothing of the length, not even by padding", () => {
     for (const value of ["abcdefghijklmn-1", "abcdefghijklmn-12", "abcdefghijklmn-123"]) {
       expect(one(value).text(`<${Buffer.from(value).toString("base64")}>`)).toBe("<[REDACTED:key]>");
