@@ -6,6 +6,7 @@
  */
 
 import type { Transform } from "node:stream";
+import { createDestination, type LogDestination, type RedactingDestination } from "./destination.ts";
 import { Masker } from "./masker.ts";
 import { NeedleStore } from "./needles.ts";
 import { Placeholders } from "./placeholder.ts";
@@ -16,6 +17,7 @@ import { createTransform, createWebTransform } from "./transform.ts";
 import { redactValue } from "./value.ts";
 import { decodeText, encodeText } from "./wtf8.ts";
 
+export type { LogDestination, RedactingDestination } from "./destination.ts";
 export { exposureOf, type Exposure } from "./policy.ts";
 export type { SecretReport } from "./report.ts";
 export { RedactionStream } from "./stream.ts";
@@ -120,6 +122,11 @@ export class Redactor {
   /** A web TransformStream over bytes. */
   webTransform(): TransformStream<Uint8Array, Uint8Array> {
     return createWebTransform(this.stream("bytes"), this.#idleMs);
+  }
+
+  /** A destination for pino and other loggers that write lines; masks each and hands it on to `target`. */
+  logDestination(target: LogDestination): RedactingDestination {
+    return createDestination(target, { text: (line) => this.text(line), value: (value) => this.value(value) });
   }
 
   /** How often each secret was masked, and in which forms. */

@@ -249,6 +249,23 @@ describe("fragments", () => {
   });
 });
 
+describe("a fragment is masked in the forms of a value:", () => {
+  const half = SECRET.slice(3, 15);
+  const redactor = createRedactor([{ name: "key", value: SECRET }], { fragments: true });
+  test.each([
+    ["base64", Buffer.from(half).toString("base64")],
+    ["base64 with a neighbour", Buffer.from(`user:${half}:x`).toString("base64")],
+    ["hexadecimal", Buffer.from(half).toString("hex")],
+    ["escapes", Array.from(half, (c) => `\\u00${c.charCodeAt(0).toString(16)}`).join("")],
+    ["another case", half.toUpperCase()],
+    ["gzip", gzipSync(`{"k":"${half}"}`).toString("base64")],
+  ])("%s", (_, text) => {
+    const masked = redactor.text(`<${text}>`);
+    expect(masked).toContain("[REDACTED:key]");
+    expect(masked).not.toContain(text);
+  });
+});
+
 test("report() counts masks by secret and form", () => {
   const redactor = createRedactor([
     { name: "a", value: SECRET },
