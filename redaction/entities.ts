@@ -1,5 +1,12 @@
 /** HTML and XML character references that a log writer produces: ASCII punctuation, Latin-1, and every number. */
 
+import { isWord } from "./mark.ts";
+
+export const ENTITY_NAME_MAX = 12;
+/** What a name may go on with besides letters and digits: its end, an escape in it, or a placeholder. */
+const NO_LETTERS = new Uint8Array(256);
+for (const c of ";\\%&U[") NO_LETTERS[c.charCodeAt(0)] = 1;
+
 const PUNCTUATION =
   "Tab:9 NewLine:10 excl:33 quot:34 QUOT:34 num:35 dollar:36 percnt:37 amp:38 AMP:38 apos:39 lpar:40 rpar:41 ast:42 " +
   "midast:42 plus:43 comma:44 period:46 sol:47 colon:58 semi:59 lt:60 LT:60 equals:61 gt:62 GT:62 quest:63 commat:64 " +
@@ -24,4 +31,15 @@ export function entityCodePoint(name: string): number | undefined {
   if (digits === null) return undefined;
   const code = digits[1] === undefined ? Number(digits[2]) : Number.parseInt(digits[1], 16);
   return code < 0x110000 ? code : undefined;
+}
+
+/** Whether a name and a semicolon may follow an ampersand: a quick look that errs on the side of yes. */
+export function mayBeEntity(text: Uint8Array, from: number, to: number): boolean {
+  for (let i = from; i <= from + ENTITY_NAME_MAX; i++) {
+    if (i >= to) return true;
+    const c = text[i]!;
+    if (NO_LETTERS[c] === 1) return true;
+    if (!isWord(c) && c !== 0x23) return false;
+  }
+  return false;
 }

@@ -4,14 +4,12 @@
  */
 
 import { hexDigits } from "./digits.ts";
+import { mayBeEntity } from "./entities.ts";
+import { mayBeMark } from "./mark.ts";
 
 /** First bytes after which more than the byte itself has to be looked at. */
 export const ESCAPE_LEADS = [0x5c, 0x25, 0x26, 0x1b, 0x5b, 0x55, 0xc2, 0xcc, 0xcd, 0xe2, 0xef, 0xf3];
-export const PLACEHOLDER_HEAD = Array.from("[REDACTED", (c) => c.charCodeAt(0));
-export const ENTITY_NAME_MAX = 12;
-
 export const isHex = (c: number): boolean => (c >= 48 && c <= 57) || (c >= 65 && c <= 70) || (c >= 97 && c <= 102);
-export const isWord = (c: number): boolean => (c >= 48 && c <= 57) || ((c | 32) >= 97 && (c | 32) <= 122);
 /** Characters that begin an escape when they come out of another one. */
 export const isNestedLead = (c: number): boolean => c === 0x5c || c === 0x25 || c === 0x26 || c === 0x55;
 
@@ -21,11 +19,11 @@ export function mayBeginEscape(text: Uint8Array, at: number, to: number): boolea
   const next = text[at + 1]!;
   switch (text[at]) {
     case 0x5b:
-      return next === PLACEHOLDER_HEAD[1];
+      return mayBeMark(next);
     case 0x55:
-      return next === 0x2b || (isNestedLead(next) && next !== 0x55);
+      return next === 0x2b || next === 0x5b || (isNestedLead(next) && next !== 0x55);
     case 0x25:
-      return isHex(next) || next === 0x75 || isNestedLead(next);
+      return isHex(next) || next === 0x75 || next === 0x5b || isNestedLead(next);
     case 0x26:
       return mayBeEntity(text, at + 1, to);
     case 0xc2:
@@ -37,16 +35,6 @@ export function mayBeginEscape(text: Uint8Array, at: number, to: number): boolea
     default:
       return true;
   }
-}
-
-function mayBeEntity(text: Uint8Array, from: number, to: number): boolean {
-  for (let i = from; i < from + ENTITY_NAME_MAX + 1; i++) {
-    if (i >= to) return true;
-    const c = text[i]!;
-    if (c === 0x3b || isNestedLead(c)) return true;
-    if (!isWord(c) && c !== 0x23) return false;
-  }
-  return false;
 }
 
 /**

@@ -6,9 +6,10 @@
  * longer than ESCAPE_BYTES_MAX is read as plain text, which bounds both lookahead and work per byte.
  */
 
-import { entityCodePoint } from "./entities.ts";
-import { ENTITY_NAME_MAX, isHex, isNestedLead, isWord, PLACEHOLDER_HEAD, simpleEscape } from "./escape-leads.ts";
+import { entityCodePoint, ENTITY_NAME_MAX } from "./entities.ts";
+import { isHex, isNestedLead, simpleEscape } from "./escape-leads.ts";
 import { isInvisible } from "./invisible.ts";
+import { isWord, markEnd, restEnd, type Window } from "./mark.ts";
 
 export const ESCAPE_BYTES_MAX = 256;
 const LEVELS = 3;
@@ -31,6 +32,10 @@ export class EscapeReader {
   #cut = false;
   #levelEnd = 0;
   readonly #names = Array.from({ length: LEVELS }, () => new Uint8Array(ENTITY_NAME_MAX + 1));
+  /** Where reading ran into a placeholder, or -1. */
+  #wall = -1;
+  /** Whether what may be the rest of an escape behind a placeholder belongs to it, as a mask may cut escapes in two. */
+  mayBeCut = false;
 
   /**
    * Reads at `from`: a byte, INVISIBLE, BREAK (a placeholder, across which nothing matches), or MORE when the text
@@ -46,10 +51,16 @@ export class EscapeReader {
     this.#text = text;
     this.#limit = Math.min(to, from + ESCAPE_BYTES_MAX);
     this.#cut = !last && to < from + ESCAPE_BYTES_MAX;
-    const first = this.#hidden(from);
-    if (first !== 0) return first;
-    const code = this.#char(from, LEVELS);
-    if (code === MORE) return MORE;
+    this.#wall = -1;
+    const hidden = this.#hidden(from);
+    const code = hidden === 0 ? this.#char(from, LEVELS) : 0;
+    if (hidden === MORE || code === MORE) return MORE;
+    // What a mask cut off may have been an escape; now it is read as nothing at all, or it would become new text.
+    if (this.#wall !== -1) {
+      this.end = this.#wall;
+      return BREAK;
+    }
+    if (hidden !== 0) return hidden;
     this.end = this.#levelEnd;
     return code < 0x110000 ? this.#emit(code) : code - RAW_BYTE;
   }
@@ -70,8 +81,29 @@ export class EscapeReader {
     return 0xf0 | (code >> 18);
   }
 
-  /** The byte at `i`, or MORE/-9 (end of what may be read). */
+  /** The byte at `i`, or MORE/END (end of what may be read, or a placeholder). */
   #at(i: number): number {
+    const byte = this.#byteAt(i);
+    if (byte !== 0x5b) return byte;
+    const end = markEnd(this.#window(), i);
+    if (end <= 0) return end === 0 ? byte : MORE;
+    this.#wall = i;
+    return END;
+  }
+
+  #window(): Window {
+    return { text: this.#text, limit: this.#limit, cut: this.#cut };
+  }
+
+  #placeholder(from: number): number {
+    const end = markEnd(this.#window(), from);
+    const rest = end > 0 && this.mayBeCut ? restEnd(this.#window(), end) : end;
+    if (rest <= 0) return rest === 0 ? 0 : MORE;
+    this.end = rest;
+    return BREAK;
+  }
+
+  #byteAt(i: number): number {
     return i < this.#limit ? this.#text[i]! : this.#cut ? MORE : END;
   }
 
@@ -131,28 +163,11 @@ export class EscapeReader {
     }
   }
 
-  #placeholder(from: number): number {
-    for (let i = 1; i < PLACEHOLDER_HEAD.length; i++) {
-      const c = this.#at(from + i);
-      if (c === MORE) return MORE;
-      if (c !== PLACEHOLDER_HEAD[i]) return 0;
-    }
-    for (let i = from + PLACEHOLDER_HEAD.length; ; i++) {
-      const c = this.#at(i);
-      if (c === MORE) return MORE;
-      if (c === END || c < 0x20 || c === 0x5b) return 0;
-      if (c === 0x5d) {
-        this.end = i + 1;
-        return BREAK;
-      }
-    }
-  }
-
   /** One character with up to `level` escapes folded: a code point, RAW_BYTE + byte, MORE or END. */
   #char(from: number, level: number): number {
     if (from < this.#limit) {
       const byte = this.#text[from]!;
-      if (byte < 0x80 && !isNestedLead(byte)) {
+      if (byte < 0x80 && byte !== 0x5b && !isNestedLead(byte)) {
         this.#levelEnd = from + 1;
         return byte;
       }

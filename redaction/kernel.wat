@@ -21,7 +21,7 @@
       (i8x16.ne (v128.and (local.get $classes) (local.get $wanted)) (v128.const i64x2 0 0))))
 
   ;; One bit for each byte after which the escape reader has to look. "[" counts before "R" only, and "U" before "+" or
-  ;; one of \ % &.
+  ;; one of \ % & [.
   (func $leads (param $text i32) (param $leadTable i32) (result i32)
     (local $bytes v128) (local $next v128)
     (local.set $bytes (v128.load (local.get $text)))
@@ -41,8 +41,10 @@
                   (i8x16.eq (local.get $next) (i8x16.splat (i32.const 0x2b)))
                   (i8x16.eq (local.get $next) (i8x16.splat (i32.const 0x5c))))
                 (v128.or
-                  (i8x16.eq (local.get $next) (i8x16.splat (i32.const 0x25)))
-                  (i8x16.eq (local.get $next) (i8x16.splat (i32.const 0x26)))))))))))
+                  (i8x16.eq (local.get $next) (i8x16.splat (i32.const 0x5b)))
+                  (v128.or
+                    (i8x16.eq (local.get $next) (i8x16.splat (i32.const 0x25)))
+                    (i8x16.eq (local.get $next) (i8x16.splat (i32.const 0x26))))))))))))
 
   ;; Writes the bytes of the mask one behind the other; gives where they end. Eight bytes are written for each half.
   (func $compact (param $bytes v128) (param $mask i32) (param $shuffles i32) (param $out i32) (result i32)

@@ -19,6 +19,8 @@ export type Needles = {
   /** In a canonical view: how many raw bytes a match may spread over before its last symbol. */
   readonly spreadMax: number;
   readonly longest: number;
+  /** In a canonical view: whether the rest of an escape may stand behind a placeholder. */
+  readonly cutsEscapes: boolean;
 };
 
 /** `nameEnd` is where the needle itself ends; further ones that overlap it may have made `end` greater. */

@@ -12,6 +12,8 @@ import { base64Cores, toBase64Url } from "./base64.ts";
 import { ESCAPE_BYTES_MAX } from "./escapes.ts";
 import { ampersandParts, encodedForms, plainForms, textForms, textOf, wideForms, type Form } from "./forms.ts";
 import type { Needles } from "./lane.ts";
+import { LineBlocks } from "./line-blocks.ts";
+import { LINE_MORE_MAX } from "./line-lane.ts";
 import { exposureOf } from "./policy.ts";
 import { SkipSearch } from "./skip.ts";
 import { canonicalSymbols, literalSymbols, symbolsLead } from "./views.ts";
@@ -39,6 +41,9 @@ const REVERSED_MIN = 8;
 /** A canonical match may spread over this many raw bytes per symbol, and some more for one long gap. */
 const SPREAD_PER_SYMBOL = 16;
 const SPREAD_MORE = 64;
+
+/** A value with the beginning of an escape near its end, and one that may lie within an escape. */
+const CUTS_ESCAPES = /[\\%&].{0,11}$|^[a-z0-9]{1,11}$/is;
 
 class NeedleSet {
   readonly meanings: Meaning[] = [];
@@ -80,6 +85,10 @@ export class NeedleStore {
     strict: new NeedleSet(),
     spelled: new NeedleSet(),
   };
+  /** Values of several lines, which may stand behind a prefix on each. */
+  readonly blocks = new LineBlocks<Meaning>();
+  /** Whether a mask may end within an escape that goes on behind it: as a value holds the beginning of one, or lies within. */
+  cutsEscapes = false;
   /** Grows with every secret, so that open streams notice. */
   version = 0;
   readonly #options: NeedleOptions;
@@ -97,13 +106,20 @@ export class NeedleStore {
     return this.#options.decode && this.version > 0;
   }
 
+  /** What is sought in the raw text, encodings too. */
+  *rawNeedles(): Iterable<Uint8Array> {
+    yield* this.sets.rawLong.all;
+    yield* this.sets.rawShort.all;
+  }
+
   /** Most raw bytes a stream may have to hold for these needles. */
   get holdMax(): number {
     const raw = Math.max(this.sets.rawLong.longest, this.sets.rawShort.longest) - 1;
     const spreads = (["dense", "loose", "strict", "spelled"] as const).map((kind) =>
       this.sets[kind].size === 0 ? 0 : this.sets[kind].spreadMax,
     );
-    return Math.max(0, raw, ...spreads) + (this.#options.canonical ? ESCAPE_BYTES_MAX : 0);
+    const lines = this.blocks.bytesMax + this.blocks.linesMax * LINE_MORE_MAX;
+    return Math.max(0, raw, lines, ...spreads) + (this.#options.canonical ? ESCAPE_BYTES_MAX : 0);
   }
 
   /** A lane's needles, ready to be sought. */
@@ -130,6 +146,7 @@ export class NeedleStore {
       reportsAll: kind === "rawShort" || kind === "strict" || kind === "spelled",
       spreadMax,
       longest,
+      cutsEscapes: this.cutsEscapes,
     };
   }
 
@@ -159,6 +176,8 @@ export class NeedleStore {
     const meaning = { secret, form: name, token };
     const text = textOf(bytes);
     this.#addRaw(bytes, meaning);
+    if (!token && CUTS_ESCAPES.test(Buffer.from(bytes).toString("latin1"))) this.cutsEscapes = true;
+    if (!token) this.blocks.add(bytes, { secret, form: "lines", token });
     if (text !== undefined) {
       for (const form of textForms(text)) this.#addRaw(form.bytes, { secret, form: form.name, token });
     }

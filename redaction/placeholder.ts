@@ -8,14 +8,18 @@
 const FALLBACKS = ["[REDACTED]", "<redacted>", "(***)", "{...}", "#####", "\u2588\u2588\u2588\u2588", ""];
 
 export class Placeholders {
-  readonly #plain: Buffer[] = [];
+  readonly #needles: () => Iterable<Uint8Array>;
   readonly #names: string[] = [];
   readonly #chosen: (Uint8Array | undefined)[] = [];
 
-  /** Takes note of a secret's plain forms, with which no placeholder may collide. */
-  add(name: string, plain: readonly Uint8Array[]): void {
+  /** `needles` gives what is sought in the raw text, with which no placeholder may collide. */
+  constructor(needles: () => Iterable<Uint8Array>) {
+    this.#needles = needles;
+  }
+
+  /** Names one more secret, whose needles are known by now. */
+  add(name: string): void {
     this.#names.push(name);
-    for (const bytes of plain) this.#plain.push(Buffer.from(bytes));
     this.#chosen.length = 0;
   }
 
@@ -28,19 +32,26 @@ export class Placeholders {
     const shown = name.replaceAll(/[[\]\p{Cc}]/gu, "_").slice(0, 128);
     for (const candidate of [`[REDACTED:${shown}]`, ...FALLBACKS]) {
       const bytes = Buffer.from(candidate);
-      if (!this.#plain.some((plain) => collides(plain, bytes))) return bytes;
+      if (!this.#collides(bytes)) return bytes;
     }
     return Buffer.alloc(0);
+  }
+
+  #collides(placeholder: Uint8Array): boolean {
+    for (const needle of this.#needles()) if (collides(needle, placeholder)) return true;
+    return false;
   }
 }
 
 /** Whether one holds the other, or an end of one is a beginning of the other. */
-function collides(plain: Buffer, placeholder: Buffer): boolean {
+function collides(needle: Uint8Array, placeholder: Uint8Array): boolean {
   if (placeholder.length === 0) return false;
-  if (plain.includes(placeholder) || placeholder.includes(plain)) return true;
-  for (let length = 1; length < Math.min(plain.length, placeholder.length); length++) {
-    if (plain.subarray(0, length).equals(placeholder.subarray(-length))) return true;
-    if (plain.subarray(-length).equals(placeholder.subarray(0, length))) return true;
+  for (let shift = 1 - needle.length; shift < placeholder.length; shift++) {
+    const from = Math.max(0, shift);
+    const to = Math.min(placeholder.length, shift + needle.length);
+    let at = from;
+    while (at < to && needle[at - shift] === placeholder[at]) at++;
+    if (at === to) return true;
   }
   return false;
 }

@@ -7,6 +7,7 @@
 
 import type { Transform } from "node:stream";
 import { BLOCK_MAX } from "./block.ts";
+import { createDestination, type LogDestination, type RedactingDestination } from "./destination.ts";
 import { Masker } from "./masker.ts";
 import { NeedleStore } from "./needles.ts";
 import { Placeholders } from "./placeholder.ts";
@@ -17,6 +18,7 @@ import { createTransform, createWebTransform } from "./transform.ts";
 import { redactValue } from "./value.ts";
 import { decodeText, encodeText } from "./wtf8.ts";
 
+export type { LogDestination, RedactingDestination } from "./destination.ts";
 export { exposureOf, type Exposure } from "./policy.ts";
 export type { SecretReport } from "./report.ts";
 export { RedactionStream } from "./stream.ts";
@@ -47,7 +49,7 @@ const CHARACTER_BYTES = 3;
 
 export class Redactor {
   readonly #store: NeedleStore;
-  readonly #placeholders = new Placeholders();
+  readonly #placeholders: Placeholders;
   readonly #counter = new MaskCounter();
   readonly #names: string[] = [];
   readonly #numbers = new Map<number, number>();
@@ -63,6 +65,7 @@ export class Redactor {
       fragmentMin: fragments === true ? FRAGMENT_MIN : fragments === false ? 0 : Math.max(4, fragments),
       everywhere: options.shortValues === "everywhere",
     });
+    this.#placeholders = new Placeholders(() => this.#store.rawNeedles());
     for (const secret of secrets) this.add(secret);
   }
 
@@ -71,10 +74,7 @@ export class Redactor {
     const value = typeof secret.value === "string" ? encodeText(secret.value) : Uint8Array.from(secret.value);
     const id = this.#names.push(secret.name) - 1;
     const plain = this.#store.add(id, value);
-    this.#placeholders.add(
-      secret.name,
-      plain.map((form) => form.bytes),
-    );
+    this.#placeholders.add(secret.name);
     const number = typeof secret.value === "string" && plain.length > 0 ? Number(secret.value) : Number.NaN;
     if (!Number.isNaN(number) && !this.#numbers.has(number)) this.#numbers.set(number, id);
   }
@@ -123,6 +123,11 @@ export class Redactor {
   /** A web TransformStream over bytes. */
   webTransform(): TransformStream<Uint8Array, Uint8Array> {
     return createWebTransform(this.stream("bytes"), this.#idleMs);
+  }
+
+  /** A destination for pino and other loggers that write lines; masks each and hands it on to `target`. */
+  logDestination(target: LogDestination): RedactingDestination {
+    return createDestination(target, { text: (line) => this.text(line), value: (value) => this.value(value) });
   }
 
   /** How often each secret was masked, and in which forms. */

@@ -7,6 +7,7 @@
 
 import { Block, BLOCK_MAX } from "./block.ts";
 import { Lane, type Needles, type OnMatch } from "./lane.ts";
+import { LineLane } from "./line-lane.ts";
 import { LANES, type LaneKind, type NeedleStore } from "./needles.ts";
 import { RunLane } from "./runs.ts";
 import { SpelledLane } from "./spelled.ts";
@@ -33,6 +34,10 @@ const NOTHING = new Uint8Array(0);
 const blocks: Block[] = [];
 
 type AnyLane = Lane | ViewLane | SpelledLane;
+/** Comes before the lanes' own: a value of several lines is named before one of its lines. */
+const LINES_RANK = -1;
+/** How many ranks one layer of encoding has. */
+const RANKS = LANES.length + 1;
 
 export class Scanner {
   /** Found and not yet taken, in no order; those of one lane do not overlap. */
@@ -44,6 +49,8 @@ export class Scanner {
   /** The same lanes, and what each does with a match, for loops that are run for every few bytes. */
   #running: AnyLane[] = [];
   #collectors: OnMatch[] = [];
+  #lines: LineLane | undefined;
+  readonly #onLine: OnMatch;
   readonly #history = new ByteHistory();
   #version = -1;
   #keepsHistory = false;
@@ -58,13 +65,17 @@ export class Scanner {
   constructor(store: NeedleStore, depth = 0) {
     this.#store = store;
     this.#depth = depth;
+    this.#onLine = (start, end, nameEnd, block) => {
+      const { secret, form } = store.blocks.meanings[block]!;
+      this.#collect({ start, end, nameEnd, secret, form, rank: LINES_RANK });
+    };
     if (!store.decodes || depth >= DEPTH_MAX) return;
     this.#runs = new RunLane(
       depth,
       () => new Scanner(store, depth + 1),
       (start, end, nameEnd, inner, encoding) => {
         const form = depth === 0 && inner.form === "plain" ? encoding : "decoded";
-        this.#collect({ start, end, nameEnd, secret: inner.secret, form, rank: LANES.length + inner.rank });
+        this.#collect({ start, end, nameEnd, secret: inner.secret, form, rank: RANKS + inner.rank });
       },
     );
   }
@@ -83,6 +94,7 @@ export class Scanner {
       done = Math.min(done, this.#running[i]!.read(block, this.#collectors[i]!));
     }
     this.#left = done < block.length ? block.text.slice(done, block.length) : NOTHING;
+    this.#lines?.read(block, this.#onLine);
     this.#runs?.read(block);
     if (last) this.#finish();
     this.safe = this.#safe();
@@ -95,12 +107,14 @@ export class Scanner {
     this.spans = [];
     this.#undecided = [];
     for (const lane of this.#running) lane.restart();
+    this.#lines?.restart();
     this.#runs?.restart();
   }
 
   /** Whether the bytes that cannot be passed on yet begin a form with so many characters that they tell something. */
   get tells(): boolean {
     if (this.#undecided.length > 0 || this.spans.length > 0 || this.#left.length >= DANGLING_MIN) return true;
+    if (this.#lines !== undefined && this.#lines.depth >= DANGLING_MIN) return true;
     return this.#running.some((lane) => lane.depth >= DANGLING_MIN);
   }
 
@@ -156,6 +170,7 @@ export class Scanner {
     this.#undecided = [];
     // Where a decoded stretch ends nothing was cut off; and a mask within it would make a new end.
     if (this.#depth > 0) return;
+    this.#lines?.dangling(DANGLING_MIN, this.#onLine);
     for (const [rank, kind] of LANES.entries()) {
       const lane = this.#lanes.get(kind);
       if (lane === undefined || lane instanceof SpelledLane || lane.depth < DANGLING_MIN) continue;
@@ -171,6 +186,7 @@ export class Scanner {
     let safe = this.#position;
     for (const lane of this.#running) safe = Math.min(safe, lane.liveFrom);
     for (const span of this.#undecided) safe = Math.min(safe, span.start);
+    if (this.#lines !== undefined) safe = Math.min(safe, this.#lines.liveFrom);
     if (this.#runs !== undefined) safe = Math.min(safe, this.#runs.liveFrom);
     return safe;
   }
@@ -184,6 +200,8 @@ export class Scanner {
       if (lane !== undefined) lane.adopt(this.#store.needles(kind));
       else this.#lanes.set(kind, laneFor(kind, this.#store.needles(kind)));
     }
+    this.#store.blocks.link();
+    if (this.#store.blocks.size > 0) this.#lines ??= new LineLane(this.#store.blocks);
     this.#running = [...this.#lanes.values()];
     this.#collectors = Array.from(this.#lanes.keys(), (kind) => this.#collector(kind, LANES.indexOf(kind)));
     this.#keepsHistory = this.#lanes.has("rawShort") || this.#lanes.has("strict");

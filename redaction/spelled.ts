@@ -60,6 +60,7 @@ export class SpelledLane {
 
   /** Reads a block; gives how far it came: to an escape that is not complete, or to the end. */
   read({ text, base, length, last }: Block, onMatch: OnMatch): number {
+    reader.mayBeCut = this.#needles.cutsEscapes;
     let i = 0;
     while (i < length) {
       const symbol = table[text[i]!]!;

@@ -90,7 +90,8 @@ export class ViewLane {
 
   #scan(block: Block, onMatch: OnMatch): number {
     const { text, base, length: to } = block;
-    const { skip } = this.#needles;
+    const { skip, cutsEscapes } = this.#needles;
+    reader.mayBeCut = cutsEscapes;
     const view = block.view(this.#kind, skip);
     const { table } = this.#view;
     let i = 0;

@@ -6,7 +6,17 @@ import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 
 export type Case = { secrets: string[]; text: string; cuts: number[] };
 
-const ALPHABETS = ["ab", "abc01", "aA1-", "a\\u%6", "ab\n ", "kK-_/+=9zQ", "\u00e4\u00f6a\u{1f511}b"];
+const ALPHABETS = [
+  "ab",
+  "abc01",
+  "aA1-",
+  "a\\u%6",
+  "ab\n ",
+  "ab\n",
+  "ab=:1\n\n",
+  "kK-_/+=9zQ",
+  "\u00e4\u00f6a\u{1f511}b",
+];
 const BETWEEN = [
   " ",
   "",
@@ -30,22 +40,37 @@ const BETWEEN = [
   "\t",
 ];
 
-export function randomCase(random: () => number): Case {
-  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
-  const alphabet = Array.from(pick(ALPHABETS));
-  const word = (max: number): string =>
-    Array.from({ length: 1 + Math.floor(random() * max) }, () => pick(alphabet)).join("");
-  const secrets = Array.from({ length: 1 + Math.floor(random() * 4) }, () => word(random() < 0.3 ? 40 : 12));
+const pickFrom = <T>(from: readonly T[], random: () => number): T => from[Math.floor(random() * from.length)]!;
+
+function word(alphabet: readonly string[], lengthMax: number, random: () => number): string {
+  return Array.from({ length: 1 + Math.floor(random() * lengthMax) }, () => pickFrom(alphabet, random)).join("");
+}
+
+export function randomSecrets(random: () => number): string[] {
+  const alphabet = Array.from(pickFrom(ALPHABETS, random));
+  const count = 1 + Math.floor(random() * 4);
+  return Array.from({ length: count }, () => word(alphabet, random() < 0.3 ? 40 : 12, random));
+}
+
+/** Whole secrets, parts of them and words of the same letters, in any encoding, one after the other. */
+export function randomText(secrets: readonly string[], random: () => number): { text: string; cuts: number[] } {
+  const letters = Array.from(secrets.join(""));
   const pieces: string[] = [];
   for (let i = Math.floor(random() * 12); i >= 0; i--) {
-    const secret = pick(secrets);
+    const secret = pickFrom(secrets, random);
     const from = Math.floor(random() * secret.length);
     const part = random() < 0.5 ? secret : secret.slice(from, from + 1 + Math.floor(random() * secret.length));
-    pieces.push(random() < 0.2 ? word(6) : encodeSomehow(part, random), pick(BETWEEN));
+    const piece = random() < 0.2 ? word(letters, 6, random) : encodeSomehow(part, random);
+    pieces.push(piece, pickFrom(BETWEEN, random));
   }
   const text = pieces.join("");
   const cuts = Array.from({ length: Math.floor(random() * 6) }, () => Math.floor(random() * (text.length + 1)));
-  return { secrets, text, cuts: cuts.sort((a, b) => a - b) };
+  return { text, cuts: cuts.sort((a, b) => a - b) };
+}
+
+export function randomCase(random: () => number): Case {
+  const secrets = randomSecrets(random);
+  return { secrets, ...randomText(secrets, random) };
 }
 
 const hex = (code: number, width: number): string => code.toString(16).padStart(width, "0");
@@ -75,6 +100,9 @@ export const encodings: Record<string, (text: string) => string> = {
   octal: (text) => Array.from(Buffer.from(text), (byte) => `\\${byte.toString(8).padStart(3, "0")}`).join(""),
   hexEscapes: (text) => Array.from(Buffer.from(text), (byte) => `\\x${hex(byte, 2)}`).join(""),
   spelled: (text) => Array.from(text).join("-"),
+  prefixed: (text) => text.replaceAll(/^/gm, "svc | "),
+  numbered: (text) => Array.from(text.split("\n"), (line, i) => `${i * 7}: ${line} \r\n`).join(""),
+  diff: (text) => `${text.replaceAll(/^/gm, "+\u001b[32m ")}\n`,
   lines: (text) => Array.from(text).join("\n"),
   colored: (text) => `${text.slice(0, 3)}\u001b[31m${text.slice(3)}`,
   zeroWidth: (text) => Array.from(text).join("\u200b"),

@@ -134,6 +134,35 @@ describe("placeholder", () => {
     expect(redactor.text(out)).toBe(out);
   });
 
+  test("a placeholder never holds what a short value is encoded as", () => {
+    // In base64 the Q may stand as an R alone.
+    const options = { canonical: false, shortValues: "everywhere" } as const;
+    const redactor = createRedactor([{ name: "s", value: "Q" }], options);
+    const out = redactor.text("a Q b");
+    expect(out).not.toContain("R");
+    expect(redactor.text(out)).toBe(out);
+  });
+
+  test.each([
+    ["what is left of an escape before a mask", ["00ab", "abcu"], "abc\\u00ab"],
+    ["what is left of an escape behind a mask", ["ua\\%", "aa\\%%"], "ua\\%\\&#x61;&#x61;&#x5c;&#x25;&#x25;"],
+    ["an escape within another one", ["b", "other-value-1"], "%b\\u0062"],
+  ])("masking twice is masking once: %s makes no new text", (_, values, text) => {
+    const secrets = values.map((value) => ({ name: "s", value }));
+    const redactor = createRedactor(secrets, { shortValues: "everywhere" });
+    const once = redactor.text(text);
+    expect(once).toContain("[REDACTED:s]");
+    expect(redactor.text(once)).toBe(once);
+  });
+
+  test("a value right behind a placeholder is masked", () => {
+    expect(one(SECRET).text(`[REDACTED:other]${SECRET}`)).toBe("[REDACTED:other][REDACTED:key]");
+    const hex = Buffer.from(SECRET).toString("hex");
+    expect(one(SECRET).text(`[REDACTED:other]${hex}`)).toBe("[REDACTED:other][REDACTED:key]");
+    for (const written of [Array.from(SECRET).reverse().join(""), Array.from(SECRET).join("-"), SECRET.toUpperCase()])
+      expect(one(SECRET).text(`[REDACTED:other]${written}`)).toBe("[REDACTED:other][REDACTED:key]");
+  });
+
   test("a placeholder tells nothing of the length, not even by padding", () => {
     for (const value of ["abcdefghijklmn-1", "abcdefghijklmn-12", "abcdefghijklmn-123"]) {
       expect(one(value).text(`<${Buffer.from(value).toString("base64")}>`)).toBe("<[REDACTED:key]>");
@@ -219,6 +248,23 @@ describe("fragments", () => {
     expect(one(SECRET).text(`<${half}>`)).toBe(`<${half}>`);
     const redactor = createRedactor([{ name: "key", value: SECRET }], { fragments: true });
     expect(redactor.text(`<${half}> <${half.slice(1)}> end`)).toBe(`<[REDACTED:key]> <${half.slice(1)}> end`);
+  });
+});
+
+describe("a fragment is masked in the forms of a value:", () => {
+  const half = SECRET.slice(3, 15);
+  const redactor = createRedactor([{ name: "key", value: SECRET }], { fragments: true });
+  test.each([
+    ["base64", Buffer.from(half).toString("base64")],
+    ["base64 with a neighbour", Buffer.from(`user:${half}:x`).toString("base64")],
+    ["hexadecimal", Buffer.from(half).toString("hex")],
+    ["escapes", Array.from(half, (c) => `\\u00${c.charCodeAt(0).toString(16)}`).join("")],
+    ["another case", half.toUpperCase()],
+    ["gzip", gzipSync(`{"k":"${half}"}`).toString("base64")],
+  ])("%s", (_, text) => {
+    const masked = redactor.text(`<${text}>`);
+    expect(masked).toContain("[REDACTED:key]");
+    expect(masked).not.toContain(text);
   });
 });
 
