@@ -102,6 +102,7 @@ export class Automaton {
     const rows = this.#rows;
     const { lengths, spanStart } = this;
     let { spanEnd } = this;
+    let [linkState, linkAt, linkFar] = [-1, 0, 1];
     let i = from;
     while (i < to) {
       const symbol = bytes[i++]!;
@@ -128,6 +129,19 @@ export class Automaton {
       if (needle !== 0) {
         const start = i - lengths[needle - 1]!;
         if (start >= spanEnd || start <= spanStart) break;
+        // In the same state as at an earlier link: as long as the text repeats itself, so do the links. Which earlier
+        // one is chosen after Brent, who doubles the distance to look for ever longer periods.
+        if (state === linkState) {
+          const period = i - linkAt;
+          let end = i;
+          while (end < to && bytes[end] === bytes[end - period]) end++;
+          i = end - ((end - i) % period);
+        }
+        if (state === linkState || i - linkAt >= linkFar) {
+          linkState = state;
+          linkAt = i;
+          linkFar *= 2;
+        }
         spanEnd = i;
       }
       // Blanks, rules and zeros come in long rows, which change nothing any more.
@@ -146,6 +160,7 @@ export class Automaton {
     const { table, starts } = view;
     const mask = starts.length - 1;
     let { count } = view;
+    let [linkState, linkAt, linkFar] = [-1, 0, 1];
     let i = from;
     for (; i < to; i++) {
       const symbol = table[bytes[i]!]!;
@@ -179,7 +194,21 @@ export class Automaton {
           i++;
           break;
         }
-        spanEnd = end;
+        // As in `run`.
+        if (state === linkState) {
+          const period = i - linkAt;
+          let same = i + 1;
+          while (same < to && bytes[same] === bytes[same - period]) same++;
+          for (const last = same - 1 - ((same - 1 - i) % period); i < last;) {
+            if (table[bytes[++i]!] !== 0) starts[count++ & mask] = base + i;
+          }
+        }
+        if (state === linkState || i - linkAt >= linkFar) {
+          linkState = state;
+          linkAt = i;
+          linkFar *= 2;
+        }
+        spanEnd = base + i + 1;
       } else if (state === before) {
         while (i + 1 < to && bytes[i + 1] === bytes[i]) starts[count++ & mask] = base + ++i;
       }

@@ -5,6 +5,7 @@
  * One block for each depth of decoding; it is good until the next piece of that depth is loaded.
  */
 
+import { RUN_MIN } from "./digits.ts";
 import { ESCAPE_LEADS, mayBeginEscape } from "./escape-leads.ts";
 import { ESCAPE_BYTES_MAX } from "./escapes.ts";
 import { bytesAt, dataAt, halvesAt, kernel, shuffles, take, takeClass, takeTable, wordsAt } from "./kernel.ts";
@@ -118,6 +119,13 @@ export class Block {
     return (this.#found & HAS_RUNS) === 0 ? this.length : firstBit(this.#runs, from, this.length);
   }
 
+  /** Where the digits end that stand at `from`; `from` itself if fewer than RUN_MIN of them do. */
+  runEnd(from: number): number {
+    if ((this.#found & HAS_RUNS) === 0) return from;
+    const end = firstBit(this.#runs, from, this.length, -1);
+    return end === from ? from : Math.min(this.length, end + RUN_MIN - 1);
+  }
+
   /** The symbols of a view, as if nothing in the block were an escape, searched for needles. */
   view(kind: SymbolKind, skip: SkipSearch): BlockView {
     let view = this.#views[kind];
@@ -212,14 +220,14 @@ class BlockView {
   }
 }
 
-/** The first bit at or after `from`, or `to`. */
-function firstBit(map: Int32Array, from: number, to: number): number {
+/** The first bit at or after `from`, or `to`. With `flip` -1 the first that is not set. */
+function firstBit(map: Int32Array, from: number, to: number, flip = 0): number {
   if (from >= to) return to;
   let word = from >> 5;
-  let bits = map[word]! & (-1 << (from & 31));
+  let bits = (map[word]! ^ flip) & (-1 << (from & 31));
   const end = (to + 31) >> 5;
   while (bits === 0)
-    if (++word < end) bits = map[word]!;
+    if (++word < end) bits = map[word]! ^ flip;
     else return to;
   return Math.min(to, word * 32 + 31 - Math.clz32(bits & -bits));
 }

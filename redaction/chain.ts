@@ -92,10 +92,7 @@ export class Chain {
     for (; i + 4 <= to; i += 4) {
       const group = textGroup(bytes, i);
       if (group < 0) break;
-      const place = base + i;
-      text.add(group >> 16, place, place + 2);
-      text.add((group >> 8) & 255, place + 1, place + 3);
-      text.add(group & 255, place + 2, place + 4);
+      text.addGroup(group, base + i);
     }
     return i;
   }

@@ -8,7 +8,7 @@ import type { Scanner, Span } from "./scanner.ts";
 /** Places in the text: where the span starts and ends, and where the match ends that it is named for. */
 export type OnSpan = (start: number, end: number, nameEnd: number, inner: Span) => void;
 
-const FLUSH = 1024;
+const FLUSH = 4096;
 
 export class DecodedText {
   readonly #scanner: Scanner;
@@ -43,6 +43,27 @@ export class DecodedText {
     this.#ends[at] = end;
     this.#bytes[this.#count++] = byte;
     if (this.#count === FLUSH) this.flush(false);
+  }
+
+  /** Three more decoded bytes, which stand in four places of the text. */
+  addGroup(group: number, place: number): void {
+    const count = this.#count;
+    const at = this.#total + count - this.#first;
+    if (count + 3 >= FLUSH || at + 3 > this.#starts.length) {
+      this.add(group >> 16, place, place + 2);
+      this.add((group >> 8) & 255, place + 1, place + 3);
+      this.add(group & 255, place + 2, place + 4);
+      return;
+    }
+    const [bytes, starts, ends] = [this.#bytes, this.#starts, this.#ends];
+    bytes[count] = group >> 16;
+    bytes[count + 1] = group >> 8;
+    bytes[count + 2] = group;
+    for (let i = 0; i < 3; i++) {
+      starts[at + i] = place + i;
+      ends[at + i] = place + i + 2;
+    }
+    this.#count = count + 3;
   }
 
   /** Scans what was added; with `last` nothing follows. */

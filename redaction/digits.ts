@@ -69,9 +69,12 @@ export function textGroup(bytes: Uint8Array, at: number): number {
   const first = base64Digits[bytes[at]!]!;
   if (first >= 32) return -1;
   const second = base64Digits[bytes[at + 1]!]!;
+  if (textTable[(first << 2) | (second >> 4)] !== 1) return -1;
   const third = base64Digits[bytes[at + 2]!]!;
+  if (textTable[((second & 15) << 4) | (third >> 2)] !== 1) return -1;
   const fourth = base64Digits[bytes[at + 3]!]!;
-  const group = (first << 18) | (second << 12) | (third << 6) | fourth;
-  const isTextAll = textTable[group >> 16]! & textTable[(group >> 8) & 255]! & textTable[group & 255]!;
-  return isTextAll === 1 ? group : -1;
+  const last = ((third & 3) << 6) | fourth;
+  return textTable[last] === 1 && (second | third | fourth) < 64
+    ? (first << 18) | (second << 12) | (third << 6) | fourth
+    : -1;
 }

@@ -32,7 +32,7 @@ const SHALLOW = 2;
 const RETRY = 4;
 /** While more than so much of a needle is under way, only after so many bytes. */
 const DEEP = 8;
-const DEEP_RETRY = 64;
+const DEEP_RETRY = 256;
 
 export class Lane {
   #state = 0;

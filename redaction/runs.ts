@@ -69,7 +69,7 @@ export class RunLane {
     let i = fresh;
     while (i < to) {
       if (this.#inRun) {
-        i = this.#stretch(bytes, this.#pass(bytes, i, fresh, to), to, base);
+        i = this.#stretch(bytes, this.#pass(block, i), to, base);
         continue;
       }
       // A run shorter than RUN_MIN has no effect, unless it goes on in the next block.
@@ -112,14 +112,14 @@ export class RunLane {
    * Passes over digits of a long run that hold no text while nothing is under way. What may begin a text in the last
    * RUN_MIN of them is left to be read, and so are the digits before the end of the run.
    */
-  #pass(bytes: Uint8Array, from: number, fresh: number, to: number): number {
+  #pass(block: Block, from: number): number {
+    const { text: bytes, fresh } = block;
     if ((from & (STRIDE - 1)) !== 0 || !this.#heads.every((head) => head.isOver)) return from;
     if (this.#wrapped || !this.#chains.every((chain) => chain.isIdle)) return from;
+    // What may go on behind the block is left to be read, too.
+    const to = Math.min(block.runEnd(from), block.length - RUN_MIN);
     let at = from;
-    while (at >= fresh + RUN_MIN && at + STRIDE + RUN_MIN <= to && !mayHoldText(bytes, at - RUN_MIN, at + STRIDE)) {
-      for (let i = at; i < at + STRIDE; i++) if (base64Digits[bytes[i]!] === OTHER) return this.#passed(at, from);
-      at += STRIDE;
-    }
+    while (at >= fresh + RUN_MIN && at + STRIDE <= to && !mayHoldText(bytes, at - RUN_MIN, at + STRIDE)) at += STRIDE;
     return this.#passed(at, from);
   }
 

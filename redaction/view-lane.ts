@@ -19,7 +19,7 @@ const SHALLOW_BYTES = 32;
 const RETRY = 4;
 /** While more than so much of a needle is under way, only after so many bytes. */
 const DEEP = 8;
-const DEEP_RETRY = 64;
+const DEEP_RETRY = 256;
 
 const reader = new EscapeReader();
 

@@ -65,6 +65,9 @@ test("a block tells where runs of digits begin", () => {
         let expected = at;
         while (expected < text.length && !isRun(expected)) expected++;
         expect(block.nextRun(at)).toBe(expected);
+        let end = at;
+        if (isRun(at)) while (end < text.length && base64Digits[text[end]!] !== OTHER) end++;
+        expect(block.runEnd(at)).toBe(end);
       }
     }),
     { ...params, numRuns: 300 },
