@@ -30,6 +30,8 @@ export class Chain {
   readonly #waitingStarts = new Float64Array(RUN_MIN);
   readonly #waitingEnds = new Float64Array(RUN_MIN);
   #waitingCount = 0;
+  /** The run stands right behind a mask, and all of it so far is text. */
+  #isBehindMask = false;
 
   constructor(encoding: "base64" | "hex", skip: number, openScanner: () => Scanner, onDecoded: OnDecoded) {
     this.#encoding = encoding;
@@ -49,8 +51,10 @@ export class Chain {
     let i = from;
     while (i < to) {
       if (this.#bitCount === 0 && this.#skip === 0) {
+        const start = i;
         if (this.#text !== undefined) i = isBase64 ? this.#groups(bytes, i, to, base) : this.#pairs(bytes, i, to, base);
         else if (this.#waitingCount === 0) i = isBase64 ? leapGroups(bytes, i, to) : this.#leapPairs(bytes, i, to);
+        if (i > start) this.#isBehindMask = false;
         if (i >= to) return;
         if (this.#text === undefined && this.#waitingCount === 0 && this.#isTextAt(bytes, i, to)) {
           this.#text = this.#opened();
@@ -79,8 +83,10 @@ export class Chain {
     if (this.#bitCount < 8) return;
     this.#bitCount -= 8;
     const byte = (this.#bits >> this.#bitCount) & 255;
-    if (textTable[byte] === 0) this.#stop();
-    else if (this.#text === undefined) this.#wait(byte, this.#start, place + 1);
+    if (textTable[byte] === 0) {
+      this.#isBehindMask = false;
+      this.#stop();
+    } else if (this.#text === undefined) this.#wait(byte, this.#start, place + 1);
     else this.#text.add(byte, this.#start, place + 1);
     this.#start = place;
   }
@@ -150,9 +156,15 @@ export class Chain {
     );
   }
 
-  /** The run is over. */
-  end(): void {
-    this.#stop();
+  /** A run begins; what stood before it may have been masked. */
+  begin(isBehindMask: boolean): void {
+    this.#isBehindMask = isBehindMask;
+  }
+
+  /** The run is over, or goes on behind a mask. */
+  end(isBeforeMask = false): void {
+    this.#stop(isBeforeMask);
+    this.#isBehindMask = false;
     this.#bits = 0;
     this.#bitCount = 0;
     this.#skip = this.#skipFirst;
@@ -186,14 +198,15 @@ export class Chain {
     this.#decoded ??= new DecodedText(this.#openScanner(), (from, to, nameEnd, inner) =>
       this.#onDecoded(from, to, nameEnd, inner, this.#encoding),
     );
-    this.#decoded.begin();
+    this.#decoded.begin(this.#isBehindMask);
+    this.#isBehindMask = false;
     return this.#decoded;
   }
 
-  #stop(): void {
+  #stop(isBeforeMask = false): void {
     this.#waitingCount = 0;
     if (this.#text === undefined) return;
-    this.#text.flush(true);
+    this.#text.flush(true, isBeforeMask);
     this.#text = undefined;
   }
 }

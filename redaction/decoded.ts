@@ -27,9 +27,9 @@ export class DecodedText {
     this.#onSpan = onSpan;
   }
 
-  /** Begins another stretch. */
-  begin(): void {
-    this.#scanner.restart();
+  /** Begins another stretch, perhaps right behind a mask. */
+  begin(isBehindMask = false): void {
+    this.#scanner.restart(isBehindMask);
     this.#count = 0;
     this.#total = 0;
     this.#first = 0;
@@ -66,10 +66,10 @@ export class DecodedText {
     this.#count = count + 3;
   }
 
-  /** Scans what was added; with `last` nothing follows. */
-  flush(last: boolean): void {
+  /** Scans what was added; with `last` nothing follows, or only a mask. */
+  flush(last: boolean, isBeforeMask = false): void {
     if (this.#count === 0 && !last) return;
-    this.#scanner.read(this.#bytes.slice(0, this.#count), last);
+    this.#scanner.read(this.#bytes.slice(0, this.#count), last, isBeforeMask);
     this.#total += this.#count;
     this.#count = 0;
     for (const span of this.#scanner.spans) {

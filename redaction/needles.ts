@@ -43,7 +43,7 @@ const SPREAD_PER_SYMBOL = 16;
 const SPREAD_MORE = 64;
 
 /** A value with the beginning of an escape near its end, and one that may lie within an escape. */
-const CUTS_ESCAPES = /[\\%&].{0,11}$|^[a-z0-9]{1,11}$/is;
+const CUTS_ESCAPES = /[\\%&].{0,11}$|^[a-z0-9+#;{}]{1,11}$/is;
 
 class NeedleSet {
   readonly meanings: Meaning[] = [];

@@ -16,7 +16,9 @@ import type { Scanner } from "./scanner.ts";
 
 /** A line this long may go on on the next one. */
 const WRAP_MIN = 60;
-const BRACKET = 0x5d;
+/** The brackets of a placeholder. */
+const OPEN = 0x5b;
+const CLOSE = 0x5d;
 /** A power of two. */
 const STRIDE = 512;
 /** One for each place in a group at which decoding may begin. */
@@ -47,10 +49,10 @@ export class RunLane {
     ];
   }
 
-  restart(): void {
-    this.#endRun();
+  restart(isBehindMask: boolean): void {
+    this.#endRun(false);
     this.#binary = undefined;
-    this.#before = 0;
+    this.#before = isBehindMask ? CLOSE : 0;
   }
 
   /** From where on bytes could still become a match, or Infinity. */
@@ -63,7 +65,7 @@ export class RunLane {
   }
 
   /** Reads what is fresh in a block. */
-  read(block: Block): void {
+  read(block: Block, isBeforeMask: boolean): void {
     const { text: bytes, base, fresh, length: to, last } = block;
     if (this.#binary !== undefined || block.has8b) this.#readBinary(bytes, fresh, to, base);
     let i = fresh;
@@ -81,19 +83,20 @@ export class RunLane {
       this.#inRun = end === to || this.#isWorthReading(bytes, start, end);
       // Behind a mask no data begins: what the mask stands for may have gone on here.
       const before = start === fresh ? this.#before : bytes[start - 1];
-      if (this.#inRun) this.#beginHeads(bytes, start, to, before === BRACKET);
+      if (this.#inRun) this.#begin(bytes, start, to, before === CLOSE);
       i = this.#inRun ? start : end;
     }
     if (to > fresh) this.#before = bytes[to - 1]!;
     if (last) {
-      this.#endRun();
+      this.#endRun(isBeforeMask);
       this.#binary?.end();
       this.#binary = undefined;
     }
   }
 
   /** Leaves a run alone that does not begin like compressed data, when its first digits can be seen. */
-  #beginHeads(bytes: Uint8Array, start: number, to: number, isBehindMask: boolean): void {
+  #begin(bytes: Uint8Array, start: number, to: number, isBehindMask: boolean): void {
+    for (const chain of this.#chains) chain.begin(isBehindMask);
     const isSeen = start + HEAD_BYTES * 2 <= to;
     if (isBehindMask || (isSeen && wrapperOfRun(bytes, start, 6, base64Digits) === undefined)) this.#heads[0].skip();
     if (isBehindMask || (isSeen && wrapperOfRun(bytes, start, 4, hexDigits) === undefined)) this.#heads[1].skip();
@@ -145,15 +148,15 @@ export class RunLane {
       return to;
     }
     if (isLineEnd(bytes[from]!) && (this.#wrapped || this.#line >= WRAP_MIN)) this.#wrapped = true;
-    else this.#endRun();
+    else this.#endRun(bytes[from] === OPEN);
     return from + 1;
   }
 
-  #endRun(): void {
+  #endRun(isBeforeMask: boolean): void {
     this.#inRun = false;
     this.#line = 0;
     this.#wrapped = false;
-    for (const chain of this.#chains) chain.end();
+    for (const chain of this.#chains) chain.end(isBeforeMask);
     for (const head of this.#heads) head.end();
   }
 

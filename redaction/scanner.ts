@@ -58,6 +58,7 @@ export class Scanner {
   /** Bytes at the end that wait for the rest of an escape; the views have not read them. */
   #left: Uint8Array = NOTHING;
   #undecided: Span[] = [];
+  #isBehindMask = false;
   readonly #runs: RunLane | undefined;
   readonly #depth: number;
 
@@ -80,8 +81,8 @@ export class Scanner {
     );
   }
 
-  /** Reads the next bytes; with `last` there are no more. */
-  read(bytes: Uint8Array, last: boolean): void {
+  /** Reads the next bytes; with `last` there are no more, or a mask has taken the place of what was next. */
+  read(bytes: Uint8Array, last: boolean, isBeforeMask = false): void {
     if (this.#store.version !== this.#version) this.#adopt();
     const base = this.#position;
     if (this.#keepsHistory) this.#history.append(bytes, base);
@@ -95,20 +96,21 @@ export class Scanner {
     }
     this.#left = done < block.length ? block.text.slice(done, block.length) : NOTHING;
     this.#lines?.read(block, this.#onLine);
-    this.#runs?.read(block);
-    if (last) this.#finish();
+    this.#runs?.read(block, isBeforeMask);
+    if (last) this.#finish(isBeforeMask);
     this.safe = this.#safe();
   }
 
-  /** Begins a new text at place 0. */
-  restart(): void {
+  /** Begins a new text at place 0, or what is left of one behind a mask. */
+  restart(isBehindMask = false): void {
+    this.#isBehindMask = isBehindMask;
     this.#position = 0;
     this.#left = NOTHING;
     this.spans = [];
     this.#undecided = [];
     for (const lane of this.#running) lane.restart();
     this.#lines?.restart();
-    this.#runs?.restart();
+    this.#runs?.restart(isBehindMask);
   }
 
   /** Whether the bytes that cannot be passed on yet begin a form with so many characters that they tell something. */
@@ -151,7 +153,7 @@ export class Scanner {
   }
 
   #collectToken(span: Span): void {
-    const alone = standsAlone(this.#history, span.start, span.end, this.#position);
+    const alone = standsAlone(this.#history, span.start, span.end, this.#position, this.#isBehindMask);
     if (alone === "unknown") this.#undecided.push(span);
     else if (alone === "yes") this.#collect(span);
   }
@@ -161,12 +163,13 @@ export class Scanner {
     this.#undecided = [];
     const position = this.#history.end;
     for (const span of waiting) {
-      if (standsAlone(this.#history, span.start, span.end, position) === "yes") this.#collect(span);
+      if (standsAlone(this.#history, span.start, span.end, position, this.#isBehindMask) === "yes") this.#collect(span);
     }
   }
 
-  #finish(): void {
-    for (const span of this.#undecided) this.#collect(span);
+  #finish(isBeforeMask: boolean): void {
+    // A mask is no end of a word.
+    if (!isBeforeMask) for (const span of this.#undecided) this.#collect(span);
     this.#undecided = [];
     // Where a decoded stretch ends nothing was cut off; and a mask within it would make a new end.
     if (this.#depth > 0) return;

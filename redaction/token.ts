@@ -48,7 +48,9 @@ export function standsAlone(
   start: number,
   end: number,
   position: number,
+  isBehindMask: boolean,
 ): "yes" | "no" | "unknown" {
+  if (start === 0 && isBehindMask) return "no";
   if (start > 0) {
     const left = history.at(start - 1);
     if (isAssignment(left)) return "yes";

@@ -55,6 +55,28 @@ describe("redaction gives what the naive redactor gives", () => {
   }
 });
 
+test("a text that repeats itself gives what the naive redactor gives", () => {
+  const letters = fc.string({ unit: fc.constantFrom("a", "b", "-"), minLength: 1, maxLength: 5 });
+  const gap = fc.constantFrom("", "", "", "-".repeat(300));
+  fc.assert(
+    fc.property(
+      letters,
+      gap,
+      fc.integer({ min: 60, max: 130 }),
+      letters,
+      fc.nat(6),
+      (unit, between, count, rest, shift) => {
+        const text = unit.repeat(count) + between + unit.repeat(count) + rest;
+        const plain = unit.repeat(20).slice(shift);
+        const secrets = [plain.slice(0, 14), plain.slice(1, 17), `${plain.slice(0, 13)}${rest}`];
+        const subject = new OracleSubject(secrets, true);
+        expect(subject.brokenRule(text, [shift, count]) ?? subject.differs(text)).toBeUndefined();
+      },
+    ),
+    FIXED,
+  );
+});
+
 describe("no encoding of a long value survives, with anything around it", () => {
   const value = fc
     .string({ unit: "grapheme-ascii", minLength: 16, maxLength: 48 })

@@ -147,6 +147,12 @@ describe("placeholder", () => {
     ["what is left of an escape before a mask", ["00ab", "abcu"], "abc\\u00ab"],
     ["what is left of an escape behind a mask", ["ua\\%", "aa\\%%"], "ua\\%\\&#x61;&#x61;&#x5c;&#x25;&#x25;"],
     ["an escape within another one", ["b", "other-value-1"], "%b\\u0062"],
+    ["a notation that a mask has cut", ["+", "other-value-1"], "U+2b -+2b"],
+    [
+      "an encoded run that a mask has cut",
+      ["b\na", "\nb\n\nb\na\n"],
+      "]YXoxaENnb0tZV0lLQ2dvS0NtRUtZUW9LWWdwaVlXRUtZV0ppWVFwaVltRUtDanM9U+",
+    ],
   ])("masking twice is masking once: %s makes no new text", (_, values, text) => {
     const secrets = values.map((value) => ({ name: "s", value }));
     const redactor = createRedactor(secrets, { shortValues: "everywhere" });
