@@ -121,6 +121,19 @@ describe("short and common values", () => {
   });
 });
 
+test("streams that are written in turns do not disturb each other", () => {
+  const redactor = one(SECRET);
+  const escaped = Array.from(SECRET, (c) => `\\u00${c.charCodeAt(0).toString(16)}`).join("");
+  const texts = [`a ${escaped} b`, `${"x".repeat(300)}%41${SECRET}\\`, Buffer.from(`<${SECRET}>`).toString("base64")];
+  const streams = texts.map(() => redactor.stream());
+  const out = texts.map(() => "");
+  for (let at = 0; at < 400; at++) {
+    for (const [i, text] of texts.entries()) if (at < text.length) out[i] += streams[i]!.write(text[at]!);
+  }
+  expect(texts.map((_, i) => out[i] + streams[i]!.end())).toEqual(texts.map((text) => one(SECRET).text(text)));
+  expect(out.join("")).not.toContain(SECRET);
+});
+
 describe("placeholder", () => {
   test("a placeholder never holds or completes a secret", () => {
     const redactor = createRedactor([
