@@ -110,6 +110,7 @@ async function runClaimed(parts: RunnerParts, run: RunInProgress, job: Job): Pro
   if (plan instanceof StepvaultError) return await finish(store, writer, failed(run, plan));
   const result = await executeStep(parts.sandbox, {
     ...run,
+    projectId: job.projectId,
     plan,
     params: job.params ?? {},
     steps: job.steps ?? {},

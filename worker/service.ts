@@ -8,6 +8,7 @@ import { type Database, openDatabase } from "../database/connection.ts";
 import type { Config } from "../protocol/config.ts";
 import { createId } from "../protocol/ids.ts";
 import type { JobInput, RunResult } from "../protocol/job.ts";
+import { detectLayers, requireLayers } from "../runtime/layers.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
 import { openQueue, type RunQueue, type RunWorker } from "../runs/queue.ts";
 import { RunStore } from "../runs/store.ts";
@@ -41,8 +42,9 @@ export class Service {
     this.store = new RunStore(parts.database);
     this.#sandbox = new Sandbox({
       cacheDir: path.join(config.dataDir, "cache"),
-      hostsIdleMax: config.hostsIdleMax,
+      ...config.hosts,
       egressOpen: config.egressOpen,
+      onFault: (error) => this.log.logger.error({ err: error }, "a sandbox host is not there"),
     });
   }
 
@@ -61,6 +63,8 @@ export class Service {
 
   /** Starts taking jobs. Resolves once a run would start at once. */
   async startWorker(): Promise<void> {
+    const layers = await detectLayers();
+    if (this.config.sandboxLayers === "require") requireLayers(layers);
     await this.#sandbox.warmUp();
     const parts = {
       database: this.database,
@@ -83,7 +87,15 @@ export class Service {
     await this.#worker.ready();
     this.#leases = keepLeases(this.store, parts);
     this.log.logger.info(
-      { queue: this.queue.name, backend: this.queue.backend, concurrency: this.config.workerConcurrency },
+      {
+        queue: this.queue.name,
+        backend: this.queue.backend,
+        concurrency: this.config.workerConcurrency,
+        isolation: this.config.hosts.isolation,
+        sandboxLayers: Object.fromEntries(
+          layers.states.map(({ name, on, detail }) => [name, on ? detail : `off: ${detail}`]),
+        ),
+      },
       "worker started",
     );
   }
