@@ -90,8 +90,7 @@ export class HostPool {
 
   /** How many hosts there are of each state, for a service's log and for tests. */
   count(): { hosts: number; idle: number; waiting: number } {
-    const idle = [...this.#slots].filter(({ state }) => state === "idle").length;
-    return { hosts: this.#slots.size, idle, waiting: this.#waiting.length };
+    return { hosts: this.#slots.size, idle: this.#countState("idle"), waiting: this.#waiting.length };
   }
 
   async close(): Promise<void> {
@@ -135,6 +134,7 @@ export class HostPool {
 
   /** Gives idle hosts to those who wait, then starts what is missing. Called after every change. */
   #serve(): void {
+    const { hostsIdleMax } = this.#options;
     if (this.#closed) return;
     for (const waiting of this.#inTurn()) {
       const slot = this.#match(waiting);
@@ -149,9 +149,10 @@ export class HostPool {
       const coming = this.#countComing(language);
       for (let missing = wanted - coming; missing > 0 && this.#makeRoom(language); missing -= 1) this.#start(language);
     }
-    for (const language of languages) {
-      while (this.#countFresh(language) < this.#options.hostsIdleMax && this.#hasRoom(language)) this.#start(language);
-    }
+    // Ahead of need only while nobody needs the processor for a host right now, and one after the other.
+    if (this.#waiting.length > 0 || this.#countState("starting") > 0) return;
+    const short = languages.find((language) => this.#countFresh(language) < hostsIdleMax && this.#hasRoom(language));
+    if (short !== undefined) this.#start(short);
   }
 
   /** Those who wait, the project with the fewest busy hosts first, and in order of arrival within that. */
@@ -174,6 +175,10 @@ export class HostPool {
     return (
       idle.find((slot) => slot.projectId === projectId) ?? shared ?? idle.find((slot) => slot.projectId === undefined)
     );
+  }
+
+  #countState(state: Slot["state"]): number {
+    return [...this.#slots].filter((slot) => slot.state === state).length;
   }
 
   /** Hosts that will be idle soon; one that then turns out to be another project's is made up for at that time. */
