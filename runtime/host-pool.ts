@@ -51,13 +51,16 @@ export interface HostLease {
 const sweepIntervalMs = 1_000;
 const backOffMs = { first: 100, max: 5_000 };
 /** What a host may keep of its runs, in compiled code and fragments of memory, before it is replaced. */
-const keptBytesMax = 96 * 1024 * 1024;
+const keptBytesMax = 192 * 1024 * 1024;
 
 export class HostPool {
   #options: HostPoolOptions;
   #slots = new Set<Slot>();
   #waiting: Waiting[] = [];
   #failures = new Map<Language, { count: number; retryAt: number; timer: NodeJS.Timeout }>();
+  /** When a project that waits was last served, as a count. */
+  #served = new Map<string, number>();
+  #servedCount = 0;
   #closed = false;
   #sweep: NodeJS.Timeout;
 
@@ -132,40 +135,61 @@ export class HostPool {
     });
   }
 
-  /** Gives idle hosts to those who wait, then starts what is missing. Called after every change. */
+  /** Gives idle hosts to those who wait, and starts or vacates what is missing. Called after every change. */
   #serve(): void {
-    const { hostsIdleMax } = this.#options;
     if (this.#closed) return;
+    const coming = new Map(languages.map((language) => [language, this.#countComing(language)]));
+    let ending = this.#countState("ending");
     for (const waiting of this.#inTurn()) {
+      const { language } = waiting;
       const slot = this.#match(waiting);
-      if (slot === undefined) continue;
-      slot.state = "busy";
-      slot.projectId = waiting.projectId;
-      slot.runs += 1;
-      waiting.resolve(slot);
+      const onItsWay = coming.get(language) ?? 0;
+      if (slot !== undefined) this.#assign(slot, waiting);
+      else if (onItsWay > 0) coming.set(language, onItsWay - 1);
+      else if (this.#hasRoom()) this.#start(language);
+      else if (ending > 0) ending -= 1;
+      else this.#vacate();
     }
-    for (const language of languages) {
-      const wanted = this.#waiting.filter((waiting) => waiting.language === language).length;
-      const coming = this.#countComing(language);
-      for (let missing = wanted - coming; missing > 0 && this.#makeRoom(language); missing -= 1) this.#start(language);
-    }
-    // Ahead of need only while nobody needs the processor for a host right now, and one after the other.
-    if (this.#waiting.length > 0 || this.#countState("starting") > 0) return;
-    const short = languages.find((language) => this.#countFresh(language) < hostsIdleMax && this.#hasRoom(language));
+    this.#startAhead();
+  }
+
+  #assign(slot: Slot, waiting: Waiting): void {
+    slot.state = "busy";
+    slot.projectId = waiting.projectId;
+    slot.runs += 1;
+    this.#served.set(waiting.projectId, ++this.#servedCount);
+    waiting.resolve(slot);
+  }
+
+  /** Only while nobody needs the processor for a host right now, and one after the other. */
+  #startAhead(): void {
+    if (this.#waiting.length > 0 || this.#countState("starting") > 0 || !this.#hasRoom()) return;
+    const { hostsIdleMax } = this.#options;
+    const now = performance.now();
+    const short = languages
+      .filter((language) => now >= (this.#failures.get(language)?.retryAt ?? 0))
+      .find((language) => this.#countFresh(language) < hostsIdleMax);
     if (short !== undefined) this.#start(short);
   }
 
-  /** Those who wait, the project with the fewest busy hosts first, and in order of arrival within that. */
+  /**
+   * Those who wait: the project with the fewest busy hosts first, of equal ones the one that was not served for longest,
+   * and in order of arrival within a project. Languages that do not start right now are left out.
+   */
   #inTurn(): Waiting[] {
+    const now = performance.now();
+    const able = this.#waiting.filter(({ language }) => now >= (this.#failures.get(language)?.retryAt ?? 0));
+    const projects = new Set(this.#waiting.map(({ projectId }) => projectId));
+    for (const projectId of this.#served.keys()) if (!projects.has(projectId)) this.#served.delete(projectId);
     const busy = new Map<string, number>();
     for (const { state, projectId = "" } of this.#slots)
       if (state === "busy") busy.set(projectId, (busy.get(projectId) ?? 0) + 1);
-    const turns = this.#waiting.map((waiting) => {
+    const turns = able.map((waiting) => {
       const turn = busy.get(waiting.projectId) ?? 0;
       busy.set(waiting.projectId, turn + 1);
-      return { waiting, turn };
+      return { waiting, turn, served: this.#served.get(waiting.projectId) ?? 0 };
     });
-    return turns.toSorted((a, b) => a.turn - b.turn).map(({ waiting }) => waiting);
+    return turns.toSorted((a, b) => a.turn - b.turn || a.served - b.served).map(({ waiting }) => waiting);
   }
 
   #match({ language, projectId }: Waiting): Slot | undefined {
@@ -192,23 +216,15 @@ export class HostPool {
     return waiting.filter((slot) => slot.language === language && slot.projectId === undefined).length;
   }
 
-  /** Whether a host of this language may be started now. */
-  #hasRoom(language: Language): boolean {
-    const failure = this.#failures.get(language);
-    if (failure !== undefined && performance.now() < failure.retryAt) return false;
+  #hasRoom(): boolean {
     return this.#slots.size < this.#options.hostsMax;
   }
 
-  /** As `hasRoom`, but for a run that waits: when all places are taken, an idle host that cannot serve it goes. */
-  #makeRoom(language: Language): boolean {
-    if (this.#hasRoom(language)) return true;
-    // A place that is being vacated is one, as soon as its process is gone.
-    if (this.#slots.size < this.#options.hostsMax || [...this.#slots].some(({ state }) => state === "ending"))
-      return false;
+  /** Ends an idle host that serves nobody who waits, preferably one that belongs to a project, and longest idle. */
+  #vacate(): void {
     const idle = [...this.#slots].filter(({ state }) => state === "idle").sort((a, b) => a.idleSince - b.idleSince);
     const victim = idle.find(({ projectId }) => projectId !== undefined) ?? idle[0];
     if (victim !== undefined) this.#end(victim);
-    return false;
   }
 
   #start(language: Language): void {

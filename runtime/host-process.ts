@@ -23,8 +23,6 @@ const require = createRequire(import.meta.url);
 /** A host that is not ready after this long is broken: cold-starting Python takes about 2 s. */
 const startTimeMsMax = 60_000;
 const stderrBytesMax = 4_096;
-/** A host that does not say within this time that a run is gone is not asked again. */
-const releaseTimeMsMax = 250;
 
 /** Folders a host may read: its code, and the packages that it imports. */
 function readablePaths(): string[] {
@@ -80,7 +78,7 @@ export interface HostRun {
   pause(): void;
   resume(): void;
   /** Has the host end the run and destroy its isolate. Resolves to whether it said in time that nothing is left. */
-  release(): Promise<boolean>;
+  release(timeMsMax: number): Promise<boolean>;
   kill(): void;
 }
 
@@ -93,6 +91,8 @@ export class HostProcess {
   #pid: number;
   #handlers: HostHandlers;
   #exited = false;
+  /** Gone, or going. */
+  #killed = false;
   #booted = false;
   #stderr = "";
   /** The number of the run that has the host, or had it last. */
@@ -119,7 +119,7 @@ export class HostProcess {
     });
     this.#readFrames();
     child.stderr.on("data", (chunk: Buffer) => {
-      if (!this.#booted) this.#stderr = (this.#stderr + chunk.toString("utf8")).slice(-stderrBytesMax);
+      this.#stderr = (this.#stderr + chunk.toString("utf8")).slice(-stderrBytesMax);
     });
     child.stdin.on("error", () => {});
   }
@@ -151,12 +151,10 @@ export class HostProcess {
 
   booted(): void {
     this.#booted = true;
+    // A host has nothing more to say there, and one that was taken over must not keep the worker reading.
+    this.#child.stderr.destroy();
     this.#pid = innermostChild(this.#pid);
     preferForKilling(this.#pid);
-  }
-
-  get exited(): boolean {
-    return this.#exited;
   }
 
   /** The process that runs the steps, inside whatever was started around it. */
@@ -168,17 +166,20 @@ export class HostProcess {
     return this.#stderr.trim();
   }
 
-  /** Who is told when the host ends between two runs. */
-  watchIdle(onExit: (detail: string) => void): void {
-    this.#handlers = { onMessage: () => {}, onExit };
-    if (this.#exited) onExit("it ended while it waited");
+  /** Who is told, once, when the host ends between two runs or can no longer be trusted with one. */
+  watchIdle(onEnd: (detail: string) => void): void {
+    this.#handlers = {
+      onMessage: ({ type }) => void (type === "failed" && onEnd("it spoke out of turn")),
+      onExit: onEnd,
+    };
+    if (this.#killed) onEnd("it ended while it waited");
   }
 
   /** Gives the host to a run. */
   beginRun(handlers: HostHandlers): HostRun {
     this.#handlers = handlers;
     const run = ++this.#run;
-    const usable = this.#phase === "idle" && !this.#exited;
+    const usable = this.#phase === "idle" && !this.#killed;
     this.#phase = "running";
     if (!usable) {
       this.kill();
@@ -196,7 +197,7 @@ export class HostProcess {
       },
       pause: () => void (mine() && this.#child.stdout.pause()),
       resume: () => this.#child.stdout.resume(),
-      release: async () => mine() && (await this.#release(run)),
+      release: async (timeMsMax) => mine() && (await this.#release(run, timeMsMax)),
       kill: () => this.kill(),
     };
   }
@@ -206,11 +207,12 @@ export class HostProcess {
     const timer = setTimeout(() => this.kill(), startTimeMsMax);
     await Promise.race([this.#ready, this.closed]);
     clearTimeout(timer);
-    return !this.#exited && this.#phase === "idle";
+    return !this.#killed && this.#phase === "idle";
   }
 
   /** Ends the process and whatever it may have started. Returns at once; safe to call twice. */
   kill(): void {
+    this.#killed = true;
     if (this.#exited) return;
     try {
       process.kill(-(this.#child.pid ?? 0), "SIGKILL");
@@ -219,13 +221,13 @@ export class HostProcess {
     }
   }
 
-  async #release(run: number): Promise<boolean> {
+  async #release(run: number, timeMsMax: number): Promise<boolean> {
     this.#write(run, { type: "release" });
     this.#phase = "releasing";
     this.#ready = new Promise((resolve) => (this.#onReady = resolve));
     this.#child.stdout.resume();
     const idle = new Promise<boolean>((resolve) => {
-      const timer = setTimeout(() => resolve(false), releaseTimeMsMax);
+      const timer = setTimeout(() => resolve(false), timeMsMax);
       this.#onIdle = () => {
         clearTimeout(timer);
         resolve(true);
@@ -245,7 +247,7 @@ export class HostProcess {
     const decoder = new FrameDecoder();
     this.#child.stdout.on("data", (chunk: Buffer) => {
       try {
-        for (const frame of decoder.push(chunk)) if (!this.#exited) this.#receive(hostFrameSchema.parse(frame));
+        for (const frame of decoder.push(chunk)) if (!this.#killed) this.#receive(hostFrameSchema.parse(frame));
       } catch {
         this.#distrust("a message of no known shape");
       }
@@ -278,14 +280,15 @@ export class HostProcess {
   /** Whatever it was, this process is not to be trusted with anything more. */
   #distrust(what: string): void {
     const message = `Cannot go on: the sandbox host sent ${what}`;
-    this.#handlers.onMessage({ type: "failed", error: { code: "ERR_BRIDGE_PROTOCOL", message } });
     this.#child.stdout.removeAllListeners("data").resume();
     this.kill();
+    this.#handlers.onMessage({ type: "failed", error: { code: "ERR_BRIDGE_PROTOCOL", message } });
   }
 
   #exit(detail: string): void {
     if (this.#exited) return;
     this.#exited = true;
+    this.#killed = true;
     this.#handlers.onExit(detail);
   }
 }

@@ -51,6 +51,11 @@ export type SandboxOutcome = { usage: SandboxUsage } & ({ output: string } | { e
 /** Reading a step takes milliseconds; longer means that it was written to take long. */
 const prepareTimeMsMax = 10_000;
 
+/** A step that goes on is stopped within this time, or its host is killed: some builtins cannot be interrupted. */
+const stopTimeMsMax = 250;
+/** After a clean end nobody waits for the host but the next run. */
+const releaseTimeMsMax = 2_000;
+
 /** Ends after which a host's isolate is known to be only what the step made of it, and the host itself untouched. */
 function isClean(result: { output: string } | { error: StepvaultError }): boolean {
   if ("output" in result) return true;
@@ -79,18 +84,26 @@ export class Sandbox {
 
   /** Runs one step to its end. Never throws: whatever goes wrong is the outcome's error. */
   async run(step: SandboxStep, caller: SandboxCaller): Promise<SandboxOutcome> {
+    const first = await this.#runOnce(step, caller);
+    // An idle host may end in the moment in which it is taken. No code has run, so another one can do it.
+    return first.lost ? (await this.#runOnce(step, caller)).outcome : first.outcome;
+  }
+
+  /** `lost`: the host failed before it had read the step. */
+  async #runOnce(step: SandboxStep, caller: SandboxCaller): Promise<{ outcome: SandboxOutcome; lost: boolean }> {
     let lease: HostLease;
     let broker: EgressBroker;
     try {
       broker = new EgressBroker({ policy: step.network, open: this.#egressOpen, limits: step.limits });
       lease = await this.pool.take({ language: step.language, projectId: step.projectId, signal: caller.signal });
     } catch (error) {
-      return { error: asError(error), usage: { wallMs: 0, cpuMs: 0, memoryPeakBytes: 0 } };
+      return { outcome: { error: asError(error), usage: { wallMs: 0, cpuMs: 0, memoryPeakBytes: 0 } }, lost: false };
     }
     const run = new SandboxRun(lease.host, step, caller, broker);
     void run.left.then((clean) => lease.giveBack(clean));
     try {
-      return await run.finished;
+      const outcome = await run.finished;
+      return { outcome, lost: run.lost };
     } finally {
       broker.close();
     }
@@ -128,6 +141,9 @@ class SandboxRun {
   #aborts = new Map<number, AbortController>();
   #waitingRequests: (() => void)[] = [];
   #requestsUnderWay = 0;
+  /** The host was gone, or not to be trusted, before it had read the step. */
+  lost = false;
+  #started = false;
   #cancelled = false;
   #onAbort = (): void => {
     this.#cancelled = true;
@@ -168,6 +184,8 @@ class SandboxRun {
   #receiveRunning(message: HostMessage): boolean {
     switch (message.type) {
       case "started":
+        if (this.#started) return false;
+        this.#started = true;
         this.#emit({ kind: "started" });
         return true;
       case "print":
@@ -179,10 +197,11 @@ class SandboxRun {
         return true;
       }
       case "request":
-        if (this.#within(this.#budget.request(message.request))) void this.#request(message.id, message.request);
+        if (this.#within(this.#budget.call(message) ?? this.#budget.request(message.request)))
+          void this.#request(message.id, message.request);
         return true;
       case "abort":
-        this.#aborts.get(message.id)?.abort();
+        if (this.#within(this.#budget.call(message))) this.#aborts.get(message.id)?.abort();
         return true;
       case "done":
         if (this.#within(this.#budget.output(message.output))) this.#end({ output: message.output });
@@ -267,7 +286,7 @@ class SandboxRun {
     this.#phase = "stopping";
     this.#abortRequests();
     // Memory can grow faster than a host can answer.
-    if (error.code !== "ERR_LIMIT_MEMORY") await this.#host.release();
+    if (error.code !== "ERR_LIMIT_MEMORY") await this.#host.release(stopTimeMsMax);
     this.#fail(error);
   }
 
@@ -295,6 +314,8 @@ class SandboxRun {
   #end(result: { output: string } | { error: StepvaultError }): void {
     if (this.#phase === "ended") return;
     if (this.#phase === "running") this.#usage = this.#watchdog.usage();
+    const fault = "error" in result ? result.error.code : undefined;
+    this.lost = this.#phase === "preparing" && (fault === "ERR_SANDBOX_CRASHED" || fault === "ERR_BRIDGE_PROTOCOL");
     const clean = isClean(result) && this.#phase !== "stopping";
     this.#phase = "ended";
     this.#caller.signal?.removeEventListener("abort", this.#onAbort);
@@ -306,7 +327,7 @@ class SandboxRun {
   }
 
   async #leaveHost(clean: boolean): Promise<void> {
-    const quiet = clean && (await this.#host.release());
+    const quiet = clean && (await this.#host.release(releaseTimeMsMax));
     if (!quiet) this.#host.kill();
     this.#leave(quiet);
   }

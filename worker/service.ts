@@ -14,6 +14,7 @@ import { openQueue, type RunQueue, type RunWorker } from "../runs/queue.ts";
 import { RunStore } from "../runs/store.ts";
 import { submitRun } from "../runs/submit.ts";
 import { openVault, type Vault } from "../vault/vault.ts";
+import { watchCancels } from "./cancels.ts";
 import { keepLeases } from "./leases.ts";
 import { createServiceLog, type ServiceLog } from "./log.ts";
 import { processJob } from "./runner.ts";
@@ -32,6 +33,7 @@ export class Service {
   #worker: RunWorker | undefined;
   #closing = false;
   #leases: { stop(): void } | undefined;
+  #cancels: { stop(): void } | undefined;
 
   private constructor(config: Config, parts: { database: Database; vault: Vault; queue: RunQueue; log: ServiceLog }) {
     this.config = config;
@@ -75,7 +77,7 @@ export class Service {
       limitMaxima: this.config.limitMaxima,
       workerId: `${hostname()}/${process.pid}/${createId()}`,
       queueName: this.queue.name,
-      runsUnderWay: new Set<string>(),
+      runsUnderWay: new Map<string, AbortController>(),
     };
     this.#worker = this.queue.process(async (job) => await processJob(parts, job), {
       concurrency: this.config.workerConcurrency,
@@ -86,6 +88,7 @@ export class Service {
     });
     await this.#worker.ready();
     this.#leases = keepLeases(this.store, parts);
+    this.#cancels = watchCancels(this.store, parts);
     this.log.logger.info(
       {
         queue: this.queue.name,
@@ -112,11 +115,17 @@ export class Service {
     return (await this.store.result(runId)) ?? told;
   }
 
+  /** Asks for the end of a queued or running run. False when the project has no such run, or it has ended. */
+  async cancel(projectId: string, runId: string): Promise<boolean> {
+    return await this.store.requestCancel(projectId, runId);
+  }
+
   /** Takes no more jobs, lets running ones end, and closes everything. */
   async close(): Promise<void> {
     this.#closing = true;
     await this.#worker?.close();
     this.#leases?.stop();
+    this.#cancels?.stop();
     await this.#sandbox.close();
     await this.queue.close();
     await this.database.close();

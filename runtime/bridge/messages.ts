@@ -114,7 +114,7 @@ const hostMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("snapshot"), data: z.string() }),
   z.strictObject({ type: z.literal("references"), references: z.array(referenceSchema).max(10_000) }),
   z.strictObject({ type: z.literal("started") }),
-  z.strictObject({ type: z.literal("print"), stream: z.enum(["stdout", "stderr"]), text: z.string() }),
+  z.strictObject({ type: z.literal("print"), stream: z.enum(["stdout", "stderr"]), text: z.string().min(1) }),
   z.strictObject({
     type: z.literal("log"),
     level: z.enum(["debug", "info", "warn", "error"]),
