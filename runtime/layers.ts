@@ -24,7 +24,7 @@ export interface LayerState {
 interface Wrapper {
   readonly layers: readonly LayerName[];
   readonly program: string;
-  args(readable: readonly string[]): string[];
+  readonly args: (readable: readonly string[]) => string[];
 }
 
 export interface SandboxLayers {
@@ -62,12 +62,12 @@ const bubblewrap: WrapperRule = {
   tool: "bwrap",
   layers: ["namespaces", "files"],
   args: (readable) => [
-    ...["--unshare-user", "--unshare-all", "--uid", nobody, "--gid", nobody, "--hostname", "sandbox"],
-    ...["--die-with-parent", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"],
+    ...`--unshare-user --unshare-all --uid ${nobody} --gid ${nobody} --hostname sandbox`.split(" "),
+    ..."--die-with-parent --as-pid-1 --cap-drop ALL --clearenv".split(" "),
     ...[...sharedObjects(), ...readable].flatMap((file) =>
       existsSync(file) ? ["--ro-bind", realpathSync(file), file] : [],
     ),
-    ...["--remount-ro", "/", "--chdir", "/", "--"],
+    ..."--remount-ro / --chdir / --".split(" "),
   ],
 };
 
@@ -75,15 +75,15 @@ const unshare: WrapperRule = {
   tool: "unshare",
   layers: ["namespaces"],
   args: () => [
-    ...["--user", `--map-user=${nobody}`, `--map-group=${nobody}`],
-    ...["--net", "--ipc", "--uts", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child=KILL", "--"],
+    ...`--user --map-user=${nobody} --map-group=${nobody}`.split(" "),
+    ..."--net --ipc --uts --pid --mount --mount-proc --fork --kill-child=KILL --".split(" "),
   ],
 };
 
 interface WrapperRule {
   readonly tool: string;
   readonly layers: readonly LayerName[];
-  args(readable: readonly string[]): string[];
+  readonly args: (readable: readonly string[]) => string[];
 }
 
 /** Chains that are tried, best first. Bubblewrap itself sees to what setpriv does, and may need its own rights for it. */

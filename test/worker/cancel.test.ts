@@ -21,8 +21,10 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   origin = `127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
-afterAll(() => void server.closeAllConnections());
-afterAll(() => void server.close());
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
 
 describe("a run of the service is cancelled", () => {
   let running: TestService;

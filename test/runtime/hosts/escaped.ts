@@ -23,7 +23,8 @@ async function attempt(action: () => unknown): Promise<string> {
     await action();
     return "done";
   } catch (error) {
-    return String((error as { code?: unknown }).code ?? (error as Error).name);
+    const { code, name } = error as NodeJS.ErrnoException;
+    return code ?? name;
   }
 }
 

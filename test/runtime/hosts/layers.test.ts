@@ -143,9 +143,10 @@ describe.each(["bubblewrap", "unshare", "none"] as const)("a real host inside %s
     const sandbox = openTestSandbox([], 0, { layers });
     await runStep(sandbox, "javascript", "return 1");
     const [status = ""] = hostsOf().map((pid) => readFileSync(`/proc/${pid}/status`, "utf8"));
-    if (chain !== "none") expect(status).toMatch(/CapEff:\s+0+\n/);
-    if (chain !== "none") expect(status).toMatch(/NoNewPrivs:\s+1\n/);
     await sandbox.close();
+    // Without any tool it has those of the worker, which an operator keeps low.
+    const expected = chain === "none" ? /NoNewPrivs/ : /CapEff:\s+0+\n[^]*NoNewPrivs:\s+1\n/;
+    expect(status).toMatch(expected);
   });
   test("dies with its worker, though its step never stops", async () => {
     const parent = spawn(process.execPath, [path.join(import.meta.dirname, "parent.ts"), chain, inject("cacheDir")], {
