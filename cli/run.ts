@@ -62,6 +62,7 @@ export async function runCommand(args: string[]): Promise<number> {
     ...config.hosts,
     hostsIdleMax: 0,
     isolation: "run",
+    memoryBytesMax: config.limitMaxima.memoryBytesMax,
     egressOpen: [...config.egressOpen, ...values.open],
   });
   const printer = new EventPrinter();

@@ -50,14 +50,14 @@ export interface HostLease {
 
 const sweepIntervalMs = 1_000;
 const backOffMs = { first: 100, max: 5_000 };
-/** What a host may keep of its runs, in compiled code and fragments of memory, before it is replaced. */
-const keptBytesMax = 192 * 1024 * 1024;
+/** What a host may keep of its runs before it is replaced: a second interpreter, and what was not yet collected. */
+const keptBytesMax = 384 * 1024 * 1024;
 
 export class HostPool {
   #options: HostPoolOptions;
   #slots = new Set<Slot>();
   #waiting: Waiting[] = [];
-  #failures = new Map<Language, { count: number; retryAt: number; timer: NodeJS.Timeout }>();
+  #failures = new Map<Language, { count: number; waits: boolean; timer: NodeJS.Timeout }>();
   /** When a project that waits was last served, as a count. */
   #served = new Map<string, number>();
   #servedCount = 0;
@@ -165,9 +165,8 @@ export class HostPool {
   #startAhead(): void {
     if (this.#waiting.length > 0 || this.#countState("starting") > 0 || !this.#hasRoom()) return;
     const { hostsIdleMax } = this.#options;
-    const now = performance.now();
     const short = languages
-      .filter((language) => now >= (this.#failures.get(language)?.retryAt ?? 0))
+      .filter((language) => this.#failures.get(language)?.waits !== true)
       .find((language) => this.#countFresh(language) < hostsIdleMax);
     if (short !== undefined) this.#start(short);
   }
@@ -177,8 +176,7 @@ export class HostPool {
    * and in order of arrival within a project. Languages that do not start right now are left out.
    */
   #inTurn(): Waiting[] {
-    const now = performance.now();
-    const able = this.#waiting.filter(({ language }) => now >= (this.#failures.get(language)?.retryAt ?? 0));
+    const able = this.#waiting.filter(({ language }) => this.#failures.get(language)?.waits !== true);
     const projects = new Set(this.#waiting.map(({ projectId }) => projectId));
     for (const projectId of this.#served.keys()) if (!projects.has(projectId)) this.#served.delete(projectId);
     const busy = new Map<string, number>();
@@ -271,11 +269,17 @@ export class HostPool {
     const count = (this.#failures.get(language)?.count ?? 0) + 1;
     const waitMs = Math.min(backOffMs.first * 2 ** (count - 1), backOffMs.max);
     clearTimeout(this.#failures.get(language)?.timer);
-    const timer = setTimeout(() => this.#serve(), waitMs);
-    this.#failures.set(language, { count, retryAt: performance.now() + waitMs, timer });
+    const failure = { count, waits: true, timer: setTimeout(() => this.#retry(language), waitMs) };
+    this.#failures.set(language, failure);
     this.#options.onFault?.(error);
     if (count < 2) return;
     for (const waiting of this.#waiting.filter((other) => other.language === language)) waiting.reject(error);
+  }
+
+  #retry(language: Language): void {
+    const failure = this.#failures.get(language);
+    if (failure !== undefined) failure.waits = false;
+    this.#serve();
   }
 
   #becomeIdle(slot: Slot): void {
@@ -293,11 +297,16 @@ export class HostPool {
 
   async #giveBack(slot: Slot, host: HostProcess, clean: boolean): Promise<void> {
     const { isolation, hostRunsMax } = this.#options;
-    if (clean) this.#failures.delete(slot.language);
+    if (clean) this.#forgetFailures(slot.language);
     if (!clean || isolation === "run" || slot.runs >= hostRunsMax || this.#closed) return this.#end(slot);
     slot.state = "resetting";
     if (!(await host.readyAgain()) || this.#isWorn(slot, host)) return this.#end(slot);
     this.#becomeIdle(slot);
+  }
+
+  #forgetFailures(language: Language): void {
+    clearTimeout(this.#failures.get(language)?.timer);
+    this.#failures.delete(language);
   }
 
   #isWorn({ freshBytes }: Slot, host: HostProcess): boolean {

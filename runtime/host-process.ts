@@ -61,6 +61,8 @@ export interface HostHandlers {
 export interface HostStartOptions {
   /** Those of this machine, unless given. */
   readonly layers?: SandboxLayers | undefined;
+  /** The most that a run may be allowed; the kernel's own bound lies above it. */
+  readonly memoryBytesMax?: number | undefined;
   /** The host's program, another one only where a test needs a host that lies. */
   readonly program?: string | undefined;
 }
@@ -128,13 +130,20 @@ export class HostProcess {
   static async start(
     boot: BootMessage,
     onSnapshot?: (data: string) => void,
-    { layers, program = hostMain }: HostStartOptions = {},
+    { layers, program = hostMain, memoryBytesMax }: HostStartOptions = {},
   ): Promise<HostProcess> {
     const readable = [...readablePaths(), process.execPath];
     if (boot.snapshotFile !== undefined) readable.push(boot.snapshotFile);
     if (program !== hostMain) readable.push(path.dirname(program));
     const args = [...permissionFlags(readable), "--no-warnings", "--no-node-snapshot", program];
-    const command = wrapCommand(layers ?? (await detectLayers()), { program: process.execPath, args }, readable);
+    const command = wrapCommand(
+      layers ?? (await detectLayers()),
+      { program: process.execPath, args },
+      {
+        readable,
+        memoryBytesMax,
+      },
+    );
     const child = spawn(command.program, command.args, {
       env: {},
       stdio: ["pipe", "pipe", "pipe"],
@@ -196,7 +205,7 @@ export class HostProcess {
         });
       },
       pause: () => void (mine() && this.#child.stdout.pause()),
-      resume: () => this.#child.stdout.resume(),
+      resume: () => void (mine() && this.#child.stdout.resume()),
       release: async (timeMsMax) => mine() && (await this.#release(run, timeMsMax)),
       kill: () => this.kill(),
     };
@@ -214,6 +223,8 @@ export class HostProcess {
   kill(): void {
     this.#killed = true;
     if (this.#exited) return;
+    // A pipe that nobody reads would keep the end of the process from being seen.
+    this.#child.stdout.resume();
     try {
       process.kill(-(this.#child.pid ?? 0), "SIGKILL");
     } catch {

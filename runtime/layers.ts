@@ -24,7 +24,14 @@ export interface LayerState {
 interface Wrapper {
   readonly layers: readonly LayerName[];
   readonly program: string;
-  readonly args: (readable: readonly string[]) => string[];
+  readonly args: (needs: HostNeeds) => string[];
+}
+
+interface HostNeeds {
+  /** Files and folders that the command reads. */
+  readonly readable: readonly string[];
+  /** The most memory that a run may be allowed. */
+  readonly memoryBytesMax?: number | undefined;
 }
 
 export interface SandboxLayers {
@@ -41,27 +48,30 @@ const toolFolders = ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin"];
 const probeTimeMsMax = 10_000;
 /** An id that owns nothing, inside the namespace. */
 const nobody = "65534";
-/** Private memory of a host at most, whatever its watchdog does: the highest limit, and room for the host itself. */
-const dataBytesMax = limitTable.memoryBytesMax.max + 1024 * 1024 * 1024;
+/** Private memory of a host beside the step's own, where the watchdog comes too late. */
+const hostBytesMax = 1024 * 1024 * 1024;
 
 /** No file of any size, so no core dump with values in it; few handles; bounded memory. */
 const prlimit: WrapperRule = {
   tool: "prlimit",
   layers: ["limits"],
-  args: () => ["--core=0:0", "--fsize=0:0", "--nofile=128:128", `--data=${dataBytesMax}:${dataBytesMax}`, "--"],
+  args: ({ memoryBytesMax = limitTable.memoryBytesMax.max }) => {
+    const dataBytesMax = memoryBytesMax + hostBytesMax;
+    return ["--core=0:0", "--fsize=0:0", "--nofile=128:128", `--data=${dataBytesMax}:${dataBytesMax}`, "--"];
+  },
 };
 
-/** Killed with its parent, and no program that it starts gains rights. */
+/** Killed with its parent, and no program that it starts gains rights. Good to have, and no layer by itself. */
 const setpriv: WrapperRule = {
   tool: "setpriv",
-  layers: ["limits"],
+  layers: [],
   args: () => ["--pdeathsig", "KILL", "--no-new-privs", "--"],
 };
 
 const bubblewrap: WrapperRule = {
   tool: "bwrap",
   layers: ["namespaces", "files"],
-  args: (readable) => [
+  args: ({ readable }) => [
     ...`--unshare-user --unshare-all --uid ${nobody} --gid ${nobody} --hostname sandbox`.split(" "),
     ..."--die-with-parent --as-pid-1 --cap-drop ALL --clearenv".split(" "),
     ...[...sharedObjects(), ...readable].flatMap((file) =>
@@ -83,7 +93,7 @@ const unshare: WrapperRule = {
 interface WrapperRule {
   readonly tool: string;
   readonly layers: readonly LayerName[];
-  readonly args: (readable: readonly string[]) => string[];
+  readonly args: (needs: HostNeeds) => string[];
 }
 
 /** Chains that are tried, best first. Bubblewrap itself sees to what setpriv does, and may need its own rights for it. */
@@ -121,16 +131,16 @@ export function requireLayers({ states }: SandboxLayers): void {
   );
 }
 
-/** The command that starts another inside the layers. `readable` are the files and folders that it needs. */
+/** The command that starts another inside the layers. */
 export function wrapCommand(
   { wrappers }: Pick<SandboxLayers, "wrappers">,
   command: Command,
-  readable: readonly string[],
+  needs: HostNeeds,
 ): Command {
   return wrappers
     .toReversed()
     .reduce<Command>(
-      (inner, { program, args }) => ({ program, args: [...args(readable), inner.program, ...inner.args] }),
+      (inner, { program, args }) => ({ program, args: [...args(needs), inner.program, ...inner.args] }),
       command,
     );
 }
@@ -151,9 +161,13 @@ async function works(chain: readonly WrapperRule[], reasons: string[]): Promise<
     }
     wrappers.push({ layers, program, args });
   }
-  const { program, args } = wrapCommand({ wrappers }, { program: process.execPath, args: ["--version"] }, [
-    process.execPath,
-  ]);
+  const { program, args } = wrapCommand(
+    { wrappers },
+    { program: process.execPath, args: ["--version"] },
+    {
+      readable: [process.execPath],
+    },
+  );
   const failure = await new Promise<string | undefined>((resolve) => {
     execFile(program, args, { env: {}, cwd: "/", timeout: probeTimeMsMax }, (error, _stdout, stderr) =>
       resolve(error === null ? undefined : (stderr.trim().split("\n")[0] ?? "")),

@@ -117,9 +117,9 @@ export class Sandbox {
 type Phase = "preparing" | "resolving" | "running" | "stopping" | "ended";
 
 /**
- * One run on one host: preparing → resolving → running → ended, by way of stopping where a limit of time is reached. A message that does not belong to the phase ends the
- * run, and so does one that goes beyond a limit: the host may have been taken over by the step. It ends exactly once;
- * what arrives afterwards is dropped.
+ * One run on one host: preparing → resolving → running → ended, by way of stopping where a limit of time is reached. A
+ * message that does not belong to the phase ends the run, and so does one that goes beyond a limit: the host may have
+ * been taken over by the step. It ends exactly once; what arrives afterwards is dropped.
  */
 class SandboxRun {
   readonly finished: Promise<SandboxOutcome>;

@@ -45,6 +45,7 @@ export class Service {
     this.#sandbox = new Sandbox({
       cacheDir: path.join(config.dataDir, "cache"),
       ...config.hosts,
+      memoryBytesMax: config.limitMaxima.memoryBytesMax,
       egressOpen: config.egressOpen,
       onFault: (error) => this.log.logger.error({ err: error }, "a sandbox host is not there"),
     });

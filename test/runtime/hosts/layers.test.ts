@@ -60,11 +60,10 @@ async function escape(
   layers: Pick<SandboxLayers, "wrappers">,
   flags: readonly string[],
 ): Promise<Record<string, unknown>> {
-  const readable = [program, process.execPath];
   const command = wrapCommand(
     layers,
     { program: process.execPath, args: [...flags, "--no-warnings", program, JSON.stringify(targets)] },
-    readable,
+    { readable: [program, process.execPath] },
   );
   const child = spawn(command.program, command.args, { env: {}, cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
   let [out, errors] = ["", ""];
@@ -119,7 +118,7 @@ describe("a host that a step has taken over", () => {
     const layers = await chooseLayers(layerChains.none);
     expect((await escape(layers, []))["writeFile"]).not.toBe("done");
     const flood = "const a = []; for (let i = 0; i < 64; i++) a.push(Buffer.alloc(1 << 27, 1)); console.log(a.length)";
-    const command = wrapCommand(layers, { program: process.execPath, args: ["-e", flood] }, []);
+    const command = wrapCommand(layers, { program: process.execPath, args: ["-e", flood] }, { readable: [] });
     const { status, stdout } = spawnSync(command.program, command.args, { env: {}, encoding: "utf8" });
     expect([status === 0, stdout]).toEqual([false, ""]);
   });

@@ -92,6 +92,23 @@ describe("isolation", () => {
   });
 });
 
+describe("a step that ends its host", () => {
+  test.each([
+    ["by memory", "for (;;) (new Array(1e7)).fill({ a: 1 })", /ERR_LIMIT_|ERR_SANDBOX_CRASHED/],
+    ["by a builtin that cannot be stopped", "let x = 3n; for (;;) x *= x;", /ERR_LIMIT_/],
+  ])("%s takes none of 20 other runs with it", async (_, code, expected) => {
+    open({ hostsMax: 6 });
+    const others = Array.from({ length: 20 }, async (__, i) => {
+      const wait = "await new Promise((r) => setTimeout(r, 50)); return params";
+      return await runStep(sandbox, "javascript", wait, { params: i, projectId: `p${i % 3}` });
+    });
+    const limits = { wallTimeMsMax: 3_000, memoryBytesMax: 64 * 1024 * 1024 };
+    const culprit = runStep(sandbox, "javascript", code, { limits, projectId: "p0" });
+    expect((await culprit).code).toMatch(expected);
+    expect((await Promise.all(others)).map(({ output }) => output)).toEqual(Array.from({ length: 20 }, (__, i) => i));
+  });
+});
+
 describe("a host is replaced", () => {
   test("after its number of runs", async () => {
     open({ hostRunsMax: 2 });
@@ -104,15 +121,15 @@ describe("a host is replaced", () => {
     open({ hostAgeMsMax: 1_000 });
     await run("return 1");
     const [first = 0] = hostsOf();
-    await eventually("the old host is gone", () => !isAlive(first));
-    expect(sandbox.pool.count().hosts).toBe(0);
+    await eventually("the old host is gone", () => sandbox.pool.count().hosts === 0 && !isAlive(first));
+    expect(hostsOf()).toEqual([]);
   });
   test("when nobody of its project has needed it for a while", async () => {
     open({ hostIdleMsMax: 100 });
     await run("return 1");
     const [first = 0] = hostsOf();
-    await eventually("the unused host is gone", () => !isAlive(first));
-    expect(sandbox.pool.count().hosts).toBe(0);
+    await eventually("the unused host is gone", () => sandbox.pool.count().hosts === 0 && !isAlive(first));
+    expect(hostsOf()).toEqual([]);
   });
   test.each([
     ["a limit that it reached", "for (;;);", { limits: { wallTimeMsMax: 100 } }],
