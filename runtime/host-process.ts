@@ -225,8 +225,11 @@ export class HostProcess {
     if (this.#exited) return;
     // A pipe that nobody reads would keep the end of the process from being seen.
     this.#child.stdout.resume();
+    const { pid } = this.#child;
+    // Without a process there is no group either, and the group 0 is the worker's own.
+    if (pid === undefined) return;
     try {
-      process.kill(-(this.#child.pid ?? 0), "SIGKILL");
+      process.kill(-pid, "SIGKILL");
     } catch {
       this.#child.kill("SIGKILL");
     }

@@ -166,6 +166,11 @@ describe("a host is replaced", () => {
     expect((await run("return 3")).output).toBe(3);
     expect(faults.map(({ message }) => message).join()).toContain("it ended while it waited");
   });
+  test("a host whose program cannot be started at all is the run's error, and the worker lives", async () => {
+    const layers = { states: [], wrappers: [{ program: "/no/such/program", layers: [], args: () => [] }] };
+    open({ layers });
+    expect((await runStep(sandbox, "javascript", "return 1")).code).toBe("ERR_SANDBOX_START");
+  });
   test("a host that cannot start is reported, tried again ever more slowly, and is the run's error", async () => {
     const faults: number[] = [];
     sandbox = openTestSandbox([], 2, {
