@@ -9,6 +9,7 @@ import { StepvaultError } from "../protocol/error.ts";
 import { createId } from "../protocol/ids.ts";
 import { type Json, type Language, parseJob, type RunResult } from "../protocol/job.ts";
 import { SecretValue } from "../protocol/secret.ts";
+import { detectLayers, requireLayers } from "../runtime/layers.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
 import { closestName } from "../vault/closest-name.ts";
 import { executeStep, type Reference } from "../worker/execute.ts";
@@ -55,14 +56,19 @@ export async function runCommand(args: string[]): Promise<number> {
   const secrets = values.secrets === undefined ? [] : readSecretsFile(values.secrets);
   const params = paramsFrom(values);
   const plan = planFrom(file, values, config);
+  if (config.sandboxLayers === "require") requireLayers(await detectLayers());
   const sandbox = new Sandbox({
     cacheDir: path.join(config.dataDir, "cache"),
+    ...config.hosts,
     hostsIdleMax: 0,
+    isolation: "run",
+    memoryBytesMax: config.limitMaxima.memoryBytesMax,
     egressOpen: [...config.egressOpen, ...values.open],
   });
   const printer = new EventPrinter();
   const result = await executeStep(sandbox, {
     runId: createId(),
+    projectId: createId(),
     plan,
     params,
     steps: {},

@@ -207,6 +207,11 @@ export const errorCodes = {
     meaning: "The sandbox host process could not start",
     mend: "Check that Node is version 26 or newer and that npm installed isolated-vm and pyodide; the log has the reason",
   },
+  ERR_SANDBOX_LAYER: {
+    fault: "system",
+    meaning: "A layer of the sandbox is required by STEPVAULT_SANDBOX_LAYERS and is not on",
+    mend: "Install bubblewrap and util-linux and allow user namespaces, or set STEPVAULT_SANDBOX_LAYERS to prefer",
+  },
   ERR_BRIDGE_PROTOCOL: {
     fault: "system",
     meaning: "The sandbox host sent a message that is not of the bridge's schema",

@@ -20,6 +20,7 @@ export interface Reference {
 
 export interface Execution {
   readonly runId: string;
+  readonly projectId: string;
   readonly plan: StepPlan;
   readonly params: Json;
   readonly steps: Json;
@@ -60,7 +61,7 @@ export async function executeStep(sandbox: Sandbox, execution: Execution): Promi
 }
 
 async function runInSandbox(sandbox: Sandbox, execution: Execution, usage: Usage): Promise<SandboxOutcome> {
-  const { plan, params, steps, redaction, signal } = execution;
+  const { projectId, plan, params, steps, redaction, signal } = execution;
   const { language, code, limits, network } = plan;
   const inputsUsed = inputReferences(plan.inputs);
   const silence = onSilence(async () => {
@@ -68,7 +69,7 @@ async function runInSandbox(sandbox: Sandbox, execution: Execution, usage: Usage
   });
   return await sandbox
     .run(
-      { language, code, params, steps, limits, network },
+      { projectId, language, code, params, steps, limits, network },
       {
         ...(signal === undefined ? {} : { signal }),
         async resolve(references) {

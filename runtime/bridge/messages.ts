@@ -107,12 +107,14 @@ export const guestMessageSchema = z.discriminatedUnion("type", [
 ]);
 export type GuestMessage = z.infer<typeof guestMessageSchema>;
 
-export const hostMessageSchema = z.discriminatedUnion("type", [
+const hostMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("ready") }),
+  /** The released run is gone: its isolate is disposed and no call of it is pending. */
+  z.strictObject({ type: z.literal("idle") }),
   z.strictObject({ type: z.literal("snapshot"), data: z.string() }),
   z.strictObject({ type: z.literal("references"), references: z.array(referenceSchema).max(10_000) }),
   z.strictObject({ type: z.literal("started") }),
-  z.strictObject({ type: z.literal("print"), stream: z.enum(["stdout", "stderr"]), text: z.string() }),
+  z.strictObject({ type: z.literal("print"), stream: z.enum(["stdout", "stderr"]), text: z.string().min(1) }),
   z.strictObject({
     type: z.literal("log"),
     level: z.enum(["debug", "info", "warn", "error"]),
@@ -127,7 +129,7 @@ export const hostMessageSchema = z.discriminatedUnion("type", [
 export type HostMessage = z.infer<typeof hostMessageSchema>;
 
 /** What the worker sends. The host trusts it, but parses it all the same: a wrong shape is a bug worth a clear end. */
-export const workerMessageSchema = z.discriminatedUnion("type", [
+const workerMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("boot"),
     language: z.enum(languages),
@@ -147,6 +149,8 @@ export const workerMessageSchema = z.discriminatedUnion("type", [
       Object.fromEntries(limitNames.map((name) => [name, z.int()])) as Record<LimitName, z.ZodInt>,
     ),
   }),
+  /** The run is over, or is to be: dispose of its isolate, then say that it is gone. */
+  z.strictObject({ type: z.literal("release") }),
   z.strictObject({
     type: z.literal("response"),
     id: z.int(),
@@ -166,3 +170,12 @@ export const workerMessageSchema = z.discriminatedUnion("type", [
 export type WorkerMessage = z.infer<typeof workerMessageSchema>;
 export type ExecuteMessage = Extract<WorkerMessage, { type: "execute" }>;
 export type ResponseMessage = Extract<WorkerMessage, { type: "response" }>;
+
+/** Every frame says which run of its host it belongs to, counted from 1; what belongs to none has the number 0. */
+const runNumber = z.int().nonnegative();
+
+export const hostFrameSchema = z.strictObject({ run: runNumber, message: hostMessageSchema });
+export type HostFrame = z.infer<typeof hostFrameSchema>;
+
+export const workerFrameSchema = z.strictObject({ run: runNumber, message: workerMessageSchema });
+export type WorkerFrame = z.infer<typeof workerFrameSchema>;

@@ -38,6 +38,10 @@ export class GuestPort {
   #blocked = new Map<number, (message: ResponseMessage) => void>();
   #lastBlockingId = 0;
   #deliver: (text: string) => void = () => {};
+  /** Calls that have not been answered, and who waits for there to be none. */
+  #pendingCalls = 0;
+  #onQuiet: (() => void) | undefined;
+  #closed = new AbortController();
 
   /** `toUserText` puts the user's own code back into messages that quote what binding made of it. */
   constructor(worker: WorkerPort, limits: Limits, toUserText: (text: string) => string = (text) => text) {
@@ -54,6 +58,25 @@ export class GuestPort {
   /** One call of the guest, as JSON text. Answers with JSON text, at once or, for a blocking call, later. */
   async call(text: string): Promise<string> {
     if (this.ended) return "{}";
+    this.#pendingCalls += 1;
+    try {
+      return await this.#answer(text);
+    } finally {
+      this.#pendingCalls -= 1;
+      if (this.#pendingCalls === 0) this.#onQuiet?.();
+    }
+  }
+
+  /** Ends every call and timer; nothing is heard or sent any more. Resolves once no call is pending. */
+  async close(): Promise<void> {
+    this.#end();
+    this.#closed.abort();
+    for (const resolve of this.#blocked.values()) resolve({ type: "response", id: 0 });
+    this.#blocked.clear();
+    if (this.#pendingCalls > 0) await new Promise<void>((resolve) => (this.#onQuiet = resolve));
+  }
+
+  async #answer(text: string): Promise<string> {
     try {
       const parsed = guestMessageSchema.safeParse(JSON.parse(text));
       if (parsed.success && this.#exceeds(this.#budget.call(parsed.data))) return "{}";
@@ -90,7 +113,9 @@ export class GuestPort {
   async #handle(message: GuestMessage): Promise<object | undefined> {
     switch (message.type) {
       case "sleep":
-        await sleep(Math.min(Math.max(message.ms, 0), timerMsMax));
+        await sleep(Math.min(Math.max(message.ms, 0), timerMsMax), undefined, { signal: this.#closed.signal }).catch(
+          () => {},
+        );
         return undefined;
       case "barrier":
         await this.#worker.drained();

@@ -13,11 +13,12 @@ import type { Session } from "./session.ts";
 import type { WorkerPort } from "./worker-port.ts";
 
 const MiB = 1024 * 1024;
+const prelude = bundleGuest("javascript", "createJavaScriptGuest");
 
 export function createJavaScriptSession(worker: WorkerPort): Session {
-  const prelude = bundleGuest("javascript", "createJavaScriptGuest");
   let code = "";
   let analysis: Analysis | undefined;
+  let live: { isolate: ivm.Isolate; port: GuestPort } | undefined;
 
   return {
     async prepare(source: string): Promise<CodeReference[]> {
@@ -33,6 +34,7 @@ export function createJavaScriptSession(worker: WorkerPort): Session {
       const port = new GuestPort(worker, message.limits, (text) =>
         bindings.reduce((restored, { identifier, original }) => restored.replaceAll(identifier, () => original), text),
       );
+      live = { isolate, port };
       const createGuest: ivm.Reference = await context.eval(prelude, {
         filename: "stepvault:prelude",
         reference: true,
@@ -61,6 +63,11 @@ export function createJavaScriptSession(worker: WorkerPort): Session {
       worker.send({ type: "started" });
       enter(run, [step.derefInto(), execute]);
       return port;
+    },
+
+    async dispose(): Promise<void> {
+      if (live?.isolate.isDisposed === false) live.isolate.dispose();
+      await live?.port.close();
     },
   };
 }

@@ -69,6 +69,11 @@ export async function createPythonSession(worker: WorkerPort, boot: BootMessage)
       enter(await method("run"), [text, JSON.stringify(limits)]);
       return port;
     },
+
+    async dispose(): Promise<void> {
+      if (!isolate.isDisposed) isolate.dispose();
+      await port.close();
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-/** What both languages offer to the sandbox host: read the step, then run it once. */
+/** What both languages offer to the sandbox host: read the step, run it once, and leave nothing of it behind. */
 import type { CodeReference, ExecuteMessage } from "../bridge/messages.ts";
 import type { GuestPort } from "./guest-port.ts";
 
@@ -7,4 +7,6 @@ export interface Session {
   prepare(code: string): Promise<CodeReference[]>;
   /** Starts the step. Its end arrives through the port that is returned. */
   execute(message: ExecuteMessage): Promise<GuestPort>;
+  /** Ends whatever runs and destroys the isolate. Resolves once no call of the guest is pending. */
+  dispose(): Promise<void>;
 }
