@@ -207,6 +207,11 @@ export const errorCodes = {
     meaning: "The sandbox host process could not start",
     mend: "Check that Node is version 26 or newer and that npm installed isolated-vm and pyodide; the log has the reason",
   },
+  ERR_PACKAGES: {
+    fault: "system",
+    meaning: "The folder of Python packages does not match its lock file, or holds what cannot run here",
+    mend: "Compare the folder with its lock file; after a wanted change run `stepvault packages lock DIR` again",
+  },
   ERR_BRIDGE_PROTOCOL: {
     fault: "system",
     meaning: "The sandbox host sent a message that is not of the bridge's schema",

@@ -28,7 +28,7 @@ export function ensureSnapshot(cacheDir: string): Promise<string> {
 async function makeSnapshot(file: string): Promise<string> {
   let data: string | undefined;
   const host = await HostProcess.start(
-    { type: "boot", language: "python", makeSnapshot: true },
+    { type: "boot", language: "python" },
     (base64) => (data = base64),
   );
   host.kill();
@@ -60,7 +60,7 @@ function fingerprint(): string {
   if (knownFingerprint !== undefined) return knownFingerprint;
   const hash = createHash("sha256");
   const { version } = createRequire(import.meta.url)("pyodide/package.json") as { version: string };
-  hash.update(version);
+  hash.update(version).update(process.version).update(process.arch);
   for (const folder of ["python", "guest", "binding", "host"]) {
     const where = fileURLToPath(new URL(`./${folder}/`, import.meta.url));
     for (const name of readdirSync(where).sort()) {

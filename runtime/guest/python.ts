@@ -1,20 +1,26 @@
 /**
- * The guest side of a Python run: the few globals that Pyodide's loader looks for, the interpreter itself, and the
- * functions that Python code calls. Runs inside the isolate. Nothing here keeps a step from running JavaScript: whoever
- * runs Python in this isolate is taken to run anything in it, and the isolate and its process are the boundary.
+ * The guest side of a Python run: the interpreter, its streams, and the functions that Python code calls. Runs inside
+ * the isolate. Nothing here keeps a step from running JavaScript: whoever runs Python in this isolate is taken to run
+ * anything in it, and the isolate and its process are the boundary.
  */
 import { failRun, type GuestLimits, jsonParse, receive, send, sendAndWait, sendLast } from "./bridge.ts";
-import { encodeBase64, GuestTextDecoder, installEncoding } from "./encoding.ts";
-import { installFetch } from "./fetch.ts";
-import { installTimers } from "./timers.ts";
-import { installUrl } from "./url.ts";
+import { GuestTextDecoder } from "./encoding.ts";
+import { installLoaderGlobals, removeLoaderGlobals } from "./python-globals.ts";
+import { capWasmMemory, type MemoryPages, takePages, writePages } from "./python-memory.ts";
 
 interface PyCallable {
   (...args: unknown[]): unknown;
   callPromising(...args: unknown[]): Promise<unknown>;
 }
 
+interface FileSystem {
+  mkdirTree(path: string): void;
+  writeFile(path: string, bytes: Uint8Array, options?: { canOwn: boolean }): void;
+  readFile(path: string): Uint8Array;
+}
+
 interface Pyodide {
+  readonly FS: FileSystem;
   pyimport(name: string): Record<string, PyCallable>;
   registerJsModule(name: string, module: object): void;
   runPython(code: string): unknown;
@@ -25,31 +31,48 @@ interface Pyodide {
 
 type LoadPyodide = (options: object) => Promise<Pyodide>;
 
+/** Pyodide's two modules as functions that evaluate them: they look at the globals as soon as they are evaluated. */
+interface PyodideModules {
+  module(): unknown;
+  loader(): LoadPyodide;
+  /** The text of a lock file of Pyodide's. */
+  readonly lock: string;
+}
+
+/** From what an interpreter is restored. */
+interface InterpreterSnapshot extends MemoryPages {
+  /** What Pyodide keeps of itself beside the memory. */
+  readonly state: ArrayBuffer;
+  /** Files of the operator's packages: a JSON list of path and length, its own length before it, then the contents. */
+  readonly packages: ArrayBuffer;
+}
+
 export interface PythonGuest {
   receive(text: string): void;
-  /** Starts the interpreter, cold or from a snapshot. */
+  /** Starts the interpreter: cold, or from the parts of a snapshot. */
   boot(
-    loadPyodide: LoadPyodide,
-    createModule: unknown,
-    files: Record<string, ArrayBuffer>,
-    snapshot?: ArrayBuffer,
+    wasm: ArrayBuffer,
+    stdlib: ArrayBuffer,
+    runs?: string,
+    state?: ArrayBuffer,
+    pages?: ArrayBuffer,
+    packages?: ArrayBuffer,
   ): Promise<void>;
-  /** Loads our own Python modules, imports what steps use most, and gives the memory as a snapshot. Only when cold. */
-  makeSnapshot(modulesText: string): ArrayBuffer;
+  /** Installs wheels, loads our own Python modules, imports what steps use most, and takes the snapshot. Only when cold. */
+  makeSnapshot(modulesText: string, wheels: Record<string, ArrayBuffer>): InterpreterSnapshot;
   /** Reads a step: JSON with its references or what is wrong with it. */
   prepare(code: string): string;
   /** Starts the step. The text is JSON made by the host. */
   run(execute: string, limits: string): void;
 }
 
-const wasmPageBytes = 65_536;
 /** A piece of printed text that goes over the bridge at once, bytes. */
 const printBytesMax = 65_536;
 
 /** Set once Pyodide has said that it cannot go on. */
 let interpreterDead = false;
 
-export function createPythonGuest(): PythonGuest {
+export function createPythonGuest(modules: PyodideModules): PythonGuest {
   const memory = capWasmMemory();
   const limits: GuestLimits & { memoryBytesMax?: number } = {
     stdoutBytesMax: 0,
@@ -62,29 +85,45 @@ export function createPythonGuest(): PythonGuest {
     requestsMax: 0,
     requestBytesMax: 0,
   };
-  // Pyodide's modules look at the globals as soon as they are evaluated; the files are handed over later.
-  const loaderFiles: Record<string, ArrayBuffer> = {};
-  installLoaderGlobals(loaderFiles, limits);
   let pyodide: Pyodide;
   let runner: Record<string, PyCallable>;
 
   return {
     receive,
-    async boot(loadPyodide, createModule, files, snapshot) {
-      Object.assign(loaderFiles, files);
-      pyodide = await loadPyodide({
-        indexURL: "/pyodide/",
-        createPyodideModule: createModule,
-        checkAPIVersion: false,
-        lockFileContents: lockFile(files),
-        ...(snapshot === undefined ? { _makeSnapshot: true } : { _loadSnapshot: snapshot }),
+    async boot(wasm, stdlib, runs, state, pages, packages) {
+      installLoaderGlobals({
+        files: { "pyodide.asm.wasm": wasm, "python_stdlib.zip": stdlib },
+        limits,
+        onFatalError: () => (interpreterDead = true),
       });
-      if (snapshot !== undefined) runner = prepareInterpreter(pyodide, limits);
+      pyodide = await modules.loader()({
+        indexURL: "/pyodide/",
+        createPyodideModule: modules.module(),
+        checkAPIVersion: false,
+        lockFileContents: modules.lock,
+        ...(state === undefined ? { _makeSnapshot: true } : {
+              _loadSnapshot: state,
+              restoreMemory(grow: (bytes: number) => void, view: () => Uint8Array, usedBytes: number): void {
+                if (runs !== undefined && pages !== undefined) writePages({ grow, view, usedBytes }, { runs, pages });
+              },
+            }),
+      });
+      if (packages === undefined) return;
+      unpackFiles(pyodide.FS, packages);
+      runner = joinInterpreter(pyodide, limits);
     },
-    makeSnapshot(modulesText) {
-      const modules = jsonParse(modulesText) as { loader: string; sources: Record<string, string> };
-      pyodide.runPython(`_stepvault_sources = ${JSON.stringify(JSON.stringify(modules.sources))}\n${modules.loader}`);
-      return pyodide.makeMemorySnapshot().slice().buffer;
+    makeSnapshot(modulesText, wheels) {
+      const { loader, sources } = jsonParse(modulesText) as { loader: string; sources: Record<string, string> };
+      for (const [name, bytes] of Object.entries(wheels))
+        pyodide.FS.writeFile(`/tmp/${name}`, new Uint8Array(bytes));
+      pyodide.runPython(`_stepvault_sources = ${JSON.stringify(JSON.stringify(sources))}`);
+      const files = JSON.parse(String(pyodide.runPython(loader))) as string[];
+      const packages = packFiles(pyodide.FS, files);
+      const made = pyodide.makeMemorySnapshot();
+      // Pyodide's snapshot is its own state, then the memory; the second word says where that begins.
+      const memoryAt = new Uint32Array(made.buffer, made.byteOffset, 2)[1] ?? 0;
+      const state = made.slice(0, memoryAt).buffer;
+      return { state, packages, ...takePages(made.subarray(memoryAt)) };
     },
     prepare: (code) => String(runner["prepare"]!(code)),
     run(execute, limitsText) {
@@ -109,83 +148,38 @@ async function runStep(runner: Record<string, PyCallable>, execute: string, limi
   }
 }
 
-/** The wasm memory is outside isolated-vm's limit, so growth is refused here; Python turns that into MemoryError. */
-function capWasmMemory(): { bytesMax: number } {
-  const cap = { bytesMax: 1024 * 1024 * 1024 };
-  const prototype = WebAssembly.Memory.prototype;
-  const grow = prototype.grow;
-  prototype.grow = function growWithinCap(this: WebAssembly.Memory, pages: number): number {
-    if (this.buffer.byteLength + pages * wasmPageBytes > cap.bytesMax)
-      throw new RangeError("the memory limit is reached");
-    return Reflect.apply(grow, this, [pages]);
-  };
-  return cap;
+function packFiles(files: FileSystem, paths: readonly string[]): ArrayBuffer {
+  const contents = paths.map((path) => files.readFile(path));
+  const index = new TextEncoder().encode(JSON.stringify(paths.map((path, i) => [path, contents[i]!.length])));
+  const packed = new Uint8Array(contents.reduce((sum, { length }) => sum + length, 4 + index.length));
+  new DataView(packed.buffer).setUint32(0, index.length);
+  packed.set(index, 4);
+  let at = 4 + index.length;
+  for (const bytes of contents) {
+    packed.set(bytes, at);
+    at += bytes.length;
+  }
+  return packed.buffer;
 }
 
-/** What Pyodide and Emscripten look for in a bare JavaScript shell. */
-function installLoaderGlobals(files: Record<string, ArrayBuffer>, limits: GuestLimits): void {
-  const globals = globalThis as Record<string, unknown>;
-  installTimers(limits, () => {});
-  installEncoding();
-  installUrl();
-  installFetch(limits);
-  const bytesOf = (path: string): ArrayBuffer => {
-    const file = files[path.split("/").at(-1) ?? ""];
-    if (file === undefined) throw new Error("no such file");
-    return file;
-  };
-  globals["read"] = (path: string, mode?: string): unknown =>
-    mode === "binary" ? bytesOf(path) : new GuestTextDecoder().decode(bytesOf(path));
-  globals["readbuffer"] = bytesOf;
-  globals["load"] = (): never => {
-    throw new Error("nothing can be loaded");
-  };
-  globals["print"] = (): void => {};
-  globals["printErr"] = (): void => {};
-  const quiet = (): void => {};
-  const error = (text: unknown): void => {
-    // What follows is Pyodide's dump of the whole stack, our frames included; the run's error says what there is to say.
-    if (String(text).startsWith("Pyodide has suffered a fatal error")) interpreterDead = true;
-  };
-  globals["console"] = { log: quiet, info: quiet, warn: quiet, error, debug: quiet };
-  globals["performance"] = { now: Date.now };
-  globals["location"] = { href: "file:///" };
-  globals["crypto"] = {
-    getRandomValues(target: Uint8Array): Uint8Array {
-      for (let at = 0; at < target.length; at += 65_536)
-        target.set(randomBytes(Math.min(65_536, target.length - at)), at);
-      return target;
-    },
-    randomUUID: (): string => (sendAndWait({ type: "random", length: 0 }) as { uuid: string }).uuid,
-  };
-  // Emscripten's shell build asks a program for its seed: "head -c32 /dev/urandom | base64 --wrap=0".
-  globals["os"] = {
-    system: (_program: string, args: string[]): string =>
-      encodeBase64(randomBytes(Number(/head -c(\d+)/.exec(args[1] ?? "")?.[1] ?? 32))),
-  };
-  // Asynchronous compilation never settles inside isolated-vm.
-  const { Module, Instance } = WebAssembly;
-  const wasm = WebAssembly as unknown as Record<string, unknown>;
-  wasm["compile"] = async (bytes: ArrayBuffer) => new Module(bytes);
-  wasm["instantiate"] = async (source: ArrayBuffer | WebAssembly.Module, imports?: object) => {
-    if (source instanceof Module) return new Instance(source, imports);
-    const module = new Module(source);
-    return { module, instance: new Instance(module, imports) };
-  };
-}
-
-function randomBytes(length: number): number[] {
-  return (sendAndWait({ type: "random", length }) as { bytes: number[] }).bytes;
-}
-
-/** Pyodide checks this against its own build; it holds no packages, since nothing is fetched at run time. */
-function lockFile(files: Record<string, ArrayBuffer>): string {
-  const { info } = JSON.parse(new GuestTextDecoder().decode(files["pyodide-lock.json"])) as { info: unknown };
-  return JSON.stringify({ info, packages: {} });
+function unpackFiles(files: FileSystem, packed: ArrayBuffer): void {
+  if (packed.byteLength === 0) return;
+  const indexLength = new DataView(packed).getUint32(0);
+  let at = 4 + indexLength;
+  const index = new GuestTextDecoder().decode(new Uint8Array(packed, 4, indexLength));
+  const made = new Set<string>();
+  for (const [path, length] of JSON.parse(index) as [string, number][]) {
+    const folder = path.slice(0, path.lastIndexOf("/"));
+    if (!made.has(folder)) files.mkdirTree(folder);
+    made.add(folder);
+    // Not copied: all files of packages share one buffer until the step writes to one of them.
+    files.writeFile(path, new Uint8Array(packed, at, length), { canOwn: true });
+    at += length;
+  }
 }
 
 /** Joins a restored interpreter to the bridge and takes from the global what a step must not have. */
-function prepareInterpreter(pyodide: Pyodide, limits: GuestLimits): Record<string, PyCallable> {
+function joinInterpreter(pyodide: Pyodide, limits: GuestLimits): Record<string, PyCallable> {
   for (const stream of ["stdout", "stderr"] as const) {
     const decoder = new GuestTextDecoder();
     const write = (bytes: Uint8Array): number => {
@@ -201,10 +195,7 @@ function prepareInterpreter(pyodide: Pyodide, limits: GuestLimits): Record<strin
   pyodide.registerJsModule("_stepvault_host", hostFunctions(limits));
   const runner = pyodide.pyimport("_stepvault_runner");
   runner["restore"]!();
-  for (const intrinsic of [Array, Object, Function, Promise, Error]) Object.preventExtensions(intrinsic.prototype);
-  const globals = globalThis as Record<string, unknown>;
-  for (const name of ["SharedArrayBuffer", "Atomics", "read", "readbuffer", "load", "print", "printErr"])
-    delete globals[name];
+  removeLoaderGlobals();
   return runner;
 }
 

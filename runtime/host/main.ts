@@ -7,7 +7,7 @@ import { StepvaultError } from "../../protocol/error.ts";
 import type { HostError, WorkerMessage } from "../bridge/messages.ts";
 import type { GuestPort } from "./guest-port.ts";
 import { createJavaScriptSession } from "./javascript.ts";
-import { createPythonSession } from "./python.ts";
+import { createPythonSession, sendSnapshot } from "./python.ts";
 import type { Session } from "./session.ts";
 import { WorkerPort } from "./worker-port.ts";
 
@@ -17,8 +17,9 @@ let guest: GuestPort | undefined;
 async function handle(message: WorkerMessage): Promise<void> {
   switch (message.type) {
     case "boot": {
-      session =
-        message.language === "javascript" ? createJavaScriptSession(port) : await createPythonSession(port, message);
+      if (message.language === "javascript") session = createJavaScriptSession(port);
+      else if (message.snapshotFile !== undefined) session = await createPythonSession(port, message.snapshotFile);
+      else await sendSnapshot(port, message);
       port.send({ type: "ready" });
       return;
     }

@@ -24,3 +24,4 @@ def _stepvault_load():
 
 _stepvault_load()
 del _stepvault_load
+"[]"
