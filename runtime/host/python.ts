@@ -58,9 +58,9 @@ export async function createPythonSession(worker: WorkerPort, snapshotFile: stri
         error?: HostError;
       };
       if (answer.error === undefined) return answer.references ?? [];
-      const { code: errorCode, message, line, column } = answer.error;
+      const { code: errorCode, message, line, column, stack } = answer.error;
       const position = line === undefined ? undefined : { line, column: column ?? 0 };
-      throw new StepvaultError(errorCode, message, { position });
+      throw new StepvaultError(errorCode, message, { position, guestStack: stack });
     },
 
     async execute(message: ExecuteMessage): Promise<GuestPort> {

@@ -8,9 +8,10 @@ def _stepvault_load():
     sources = json.loads(globals().pop("_stepvault_sources"))
     modules = {name: types.ModuleType(name) for name in sources}
     sys.modules.update(modules)
-    # The runner imports the others, so it comes last.
-    for name in sorted(sources, key=lambda name: name == "_stepvault_runner"):
+    # Those that import others of ours come last.
+    for name in sorted(sources, key=lambda name: (name == "_stepvault_runner", name)):
         exec(compile(sources[name], f"<{name}>", "exec"), modules[name].__dict__)
+    modules["_stepvault_runner"].install()
 
     for name in (
         "argparse asyncio base64 binascii bisect calendar codecs collections contextlib copy csv dataclasses datetime "

@@ -14,24 +14,27 @@ import urllib.request
 import urllib.response
 
 
-def install(host):
-    class BridgeHandler(urllib.request.HTTPHandler):
-        """Also a handler for https, so that build_opener puts it in the place of both."""
+class _BridgeHandler(urllib.request.HTTPHandler):
+    """Also a handler for https, so that build_opener puts it in the place of both."""
 
-        def http_open(self, request):
-            return _open(host, request)
+    def http_open(self, request):
+        return _open(request)
 
-        def https_open(self, request):
-            return _open(host, request)
+    def https_open(self, request):
+        return _open(request)
 
-        https_request = urllib.request.AbstractHTTPHandler.do_request_
+    https_request = urllib.request.AbstractHTTPHandler.do_request_
 
-    urllib.request.HTTPHandler = BridgeHandler
-    urllib.request.HTTPSHandler = BridgeHandler
+
+def install():
+    urllib.request.HTTPHandler = _BridgeHandler
+    urllib.request.HTTPSHandler = _BridgeHandler
     urllib.request.install_opener(None)
 
 
-def _open(host, request):
+def _open(request):
+    import _stepvault_host as host
+
     headers = dict(request.unredirected_hdrs)
     headers.update({name: value for name, value in request.headers.items() if name not in headers})
     asked = {
