@@ -59,6 +59,7 @@ export async function runCommand(args: string[]): Promise<number> {
     cacheDir: path.join(config.dataDir, "cache"),
     hostsIdleMax: 0,
     egressOpen: [...config.egressOpen, ...values.open],
+    pythonPackages: config.pythonPackages,
   });
   const printer = new EventPrinter();
   const result = await executeStep(sandbox, {

@@ -61,6 +61,13 @@ const settingsSchema = z.object({
     .max(64)
     .default(2)
     .describe("Sandbox hosts per language kept started and unused, ready for a run"),
+  STEPVAULT_PYTHON_PACKAGES: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "Folder of Python wheels with a lock file (`stepvault packages lock DIR`), which steps may import; a wheel that is not as locked stops the start",
+    ),
   STEPVAULT_EGRESS_OPEN: z
     .string()
     .default("")
@@ -93,6 +100,7 @@ export interface Config {
   readonly workerConcurrency: number;
   readonly hostsIdleMax: number;
   readonly egressOpen: readonly string[];
+  readonly pythonPackages: string | undefined;
   readonly limitMaxima: Limits;
 }
 
@@ -124,6 +132,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     logLevel: settings.STEPVAULT_LOG_LEVEL,
     workerConcurrency: settings.STEPVAULT_WORKER_CONCURRENCY,
     hostsIdleMax: settings.STEPVAULT_HOSTS_IDLE_MAX,
+    pythonPackages: settings.STEPVAULT_PYTHON_PACKAGES,
     egressOpen: splitList(settings.STEPVAULT_EGRESS_OPEN),
     limitMaxima: Object.fromEntries(limitNames.map((name) => [name, maxima[maximumKeys[name]]])) as Limits,
   });

@@ -9,6 +9,7 @@ import { ensureSnapshot } from "./snapshot.ts";
 
 export interface HostPoolOptions {
   readonly cacheDir: string;
+  readonly pythonPackages: string | undefined;
   /** Hosts per language that are kept ready. */
   readonly hostsIdleMax: number;
 }
@@ -24,7 +25,7 @@ export class HostPool {
 
   /** Starts the idle hosts of both languages and waits for the first of each. */
   async warmUp(): Promise<void> {
-    await ensureSnapshot(this.#options.cacheDir);
+    await ensureSnapshot(this.#options);
     for (const language of languages) this.#refill(language);
     await Promise.all([...this.#idle.values()].map(async (hosts) => await hosts[0]));
   }
@@ -67,7 +68,7 @@ export class HostPool {
     return await HostProcess.start({
       type: "boot",
       language,
-      snapshotFile: await ensureSnapshot(this.#options.cacheDir),
+      snapshotFile: await ensureSnapshot(this.#options),
     });
   }
 }

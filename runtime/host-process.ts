@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { StepvaultError } from "../protocol/error.ts";
+import { type ErrorCode, StepvaultError } from "../protocol/error.ts";
 import type { Language } from "../protocol/job.ts";
 import { encodeFrame, FrameDecoder } from "./bridge/frame.ts";
 import { type HostMessage, hostMessageSchema, type WorkerMessage } from "./bridge/messages.ts";
@@ -17,6 +17,9 @@ import { type HostMessage, hostMessageSchema, type WorkerMessage } from "./bridg
 const extension = import.meta.filename.endsWith(".ts") ? ".ts" : ".js";
 const hostMain = fileURLToPath(new URL(`./host/main${extension}`, import.meta.url));
 const require = createRequire(import.meta.url);
+
+/** The machine's time zones, which become part of the Python snapshot. */
+export const zoneinfoFolder = "/usr/share/zoneinfo";
 
 /** A host that is not ready after this long is broken: cold-starting Python takes about 2 s. */
 const startTimeMsMax = 60_000;
@@ -84,6 +87,7 @@ export class HostProcess {
   ): Promise<HostProcess> {
     const readable = readablePaths();
     if (boot.snapshotFile !== undefined) readable.push(boot.snapshotFile);
+    else if (boot.language === "python") readable.push(zoneinfoFolder, ...(boot.wheels ?? []).map(({ file }) => file));
     const flags = ["--permission", "--allow-addons", "--no-warnings", "--no-node-snapshot"];
     const args = [...flags, ...readable.map((folder) => `--allow-fs-read=${folder}`), hostMain];
     const child = spawn(process.execPath, args, { env: {}, stdio: ["pipe", "pipe", "pipe"], detached: true, cwd: "/" });
@@ -165,20 +169,20 @@ export class HostProcess {
     onSnapshot: ((data: string) => void) | undefined,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
-      const fail = (reason: string): void => {
+      const fail = (reason: string, code: ErrorCode = "ERR_SANDBOX_START"): void => {
         clearTimeout(timer);
         this.kill();
         const detail = this.#stderr === "" ? "" : `: ${this.#stderr.trim()}`;
         const cause = new Error(`${reason}${detail}`);
         reject(
-          new StepvaultError("ERR_SANDBOX_START", `Cannot start a ${boot.language} sandbox host: ${reason}`, { cause }),
+          new StepvaultError(code, `Cannot start a ${boot.language} sandbox host: ${reason}`, { cause }),
         );
       };
       const timer = setTimeout(() => fail(`not ready after ${startTimeMsMax} ms`), startTimeMsMax);
       const booting: HostHandlers = {
         onMessage: (message) => {
           if (message.type === "snapshot") onSnapshot?.(message.data);
-          if (message.type === "failed") fail(message.error.message);
+          if (message.type === "failed") fail(message.error.message, message.error.code);
           if (message.type !== "ready") return;
           clearTimeout(timer);
           this.#ready = true;

@@ -55,14 +55,16 @@ export interface SandboxOptions {
   readonly hostsIdleMax: number;
   /** Private host:port pairs that steps may reach. */
   readonly egressOpen: readonly string[];
+  /** Folder of the Python packages that steps may import, with its lock file. */
+  readonly pythonPackages?: string | undefined;
 }
 
 export class Sandbox {
   #pool: HostPool;
   #egressOpen: readonly string[];
 
-  constructor({ cacheDir, hostsIdleMax, egressOpen }: SandboxOptions) {
-    this.#pool = new HostPool({ cacheDir, hostsIdleMax });
+  constructor({ cacheDir, hostsIdleMax, egressOpen, pythonPackages }: SandboxOptions) {
+    this.#pool = new HostPool({ cacheDir, hostsIdleMax, pythonPackages });
     this.#egressOpen = egressOpen;
   }
 

@@ -43,6 +43,7 @@ export class Service {
       cacheDir: path.join(config.dataDir, "cache"),
       hostsIdleMax: config.hostsIdleMax,
       egressOpen: config.egressOpen,
+      pythonPackages: config.pythonPackages,
     });
   }
 

@@ -58,8 +58,8 @@ export interface PythonGuest {
     pages?: ArrayBuffer,
     packages?: ArrayBuffer,
   ): Promise<void>;
-  /** Installs wheels, loads our own Python modules, imports what steps use most, and takes the snapshot. Only when cold. */
-  makeSnapshot(modulesText: string, wheels: Record<string, ArrayBuffer>): InterpreterSnapshot;
+  /** Puts files where the loader looks for them (wheels in /wheels, time zones in /zoneinfo), loads our own Python modules, imports what steps use most, and takes the snapshot. Only when cold. */
+  makeSnapshot(modulesText: string, files: Record<string, ArrayBuffer>): InterpreterSnapshot | { error: string };
   /** Reads a step: JSON with its references or what is wrong with it. */
   prepare(code: string): string;
   /** Starts the step. The text is JSON made by the host. */
@@ -112,13 +112,16 @@ export function createPythonGuest(modules: PyodideModules): PythonGuest {
       unpackFiles(pyodide.FS, packages);
       runner = joinInterpreter(pyodide, limits);
     },
-    makeSnapshot(modulesText, wheels) {
+    makeSnapshot(modulesText, files) {
       const { loader, sources } = jsonParse(modulesText) as { loader: string; sources: Record<string, string> };
-      for (const [name, bytes] of Object.entries(wheels))
-        pyodide.FS.writeFile(`/tmp/${name}`, new Uint8Array(bytes));
+      for (const [path, bytes] of Object.entries(files)) {
+        pyodide.FS.mkdirTree(path.slice(0, path.lastIndexOf("/")));
+        pyodide.FS.writeFile(path, new Uint8Array(bytes));
+      }
       pyodide.runPython(`_stepvault_sources = ${JSON.stringify(JSON.stringify(sources))}`);
-      const files = JSON.parse(String(pyodide.runPython(loader))) as string[];
-      const packages = packFiles(pyodide.FS, files);
+      const loaded = JSON.parse(String(pyodide.runPython(loader))) as { files: string[]; error?: string };
+      if (loaded.error !== undefined) return { error: loaded.error };
+      const packages = packFiles(pyodide.FS, loaded.files);
       const made = pyodide.makeMemorySnapshot();
       // Pyodide's snapshot is its own state, then the memory; the second word says where that begins.
       const memoryAt = new Uint32Array(made.buffer, made.byteOffset, 2)[1] ?? 0;

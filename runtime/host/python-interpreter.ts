@@ -80,7 +80,7 @@ export async function bootInterpreter(guest: ivm.Reference, { wasm, snapshot }: 
       ? []
       : [snapshot.runs, ...[snapshot.state, snapshot.pages, snapshot.packages].map((part) => giveAway(part))];
   const files = [giveAway(wasm), giveAway(readBuffer(stdlibFile))];
-  await withLazyValidation(
+  await withStartFlags(
     async () => await boot.apply(undefined, [...files, ...given], { result: { promise: true, copy: true } }),
   );
 }
@@ -90,14 +90,20 @@ function giveAway(buffer: ArrayBuffer): ivm.Copy<ArrayBuffer> {
 }
 
 /**
- * The interpreter's own functions are checked by V8 when they are first called, not all at the start. Only while it is
- * being compiled: a module that a step brings along is checked whole.
+ * The interpreter's own functions are checked by V8 when they are first called, not all at the start, and compiled anew
+ * by the optimizing compiler only once they have run for longer than a start takes. Both hold for modules compiled
+ * now; one that a step brings along is treated as usual.
  */
-async function withLazyValidation<T>(work: () => Promise<T>): Promise<T> {
+async function withStartFlags<T>(work: () => Promise<T>): Promise<T> {
   v8.setFlagsFromString("--wasm-lazy-validation");
+  v8.setFlagsFromString(`--wasm-tiering-budget=${tieringBudget.start}`);
   try {
     return await work();
   } finally {
     v8.setFlagsFromString("--no-wasm-lazy-validation");
+    v8.setFlagsFromString(`--wasm-tiering-budget=${tieringBudget.usual}`);
   }
 }
+
+/** In V8's unit, about bytes of code executed. */
+const tieringBudget = { start: 100_000_000, usual: 13_000_000 } as const;

@@ -4,7 +4,7 @@
  * of one. About 4 s, once per version of the code and set of packages.
  */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { StepvaultError } from "../../protocol/error.ts";
@@ -22,8 +22,12 @@ import { encodeSnapshot, readBuffer } from "./snapshot-file.ts";
 
 type Wheel = NonNullable<Extract<WorkerMessage, { type: "boot" }>["wheels"]>[number];
 
+/** Node lets this host read it. */
+const zoneinfoFolder = "/usr/share/zoneinfo";
 const pythonFolder = fileURLToPath(new URL("../python/", import.meta.url));
 const bindingFile = fileURLToPath(new URL("../binding/python.py", import.meta.url));
+
+type Taken = { error: string } | { state: ArrayBuffer; runs: string; pages: ArrayBuffer; packages: ArrayBuffer };
 
 /** The whole file of a snapshot. */
 export async function makeSnapshot(run: IsolateOfRun, wheels: readonly Wheel[]): Promise<Buffer> {
@@ -33,13 +37,15 @@ export async function makeSnapshot(run: IsolateOfRun, wheels: readonly Wheel[]):
   await bootInterpreter(guest, { wasm: readBuffer(wasmFile) });
   const make = await guest.get("makeSnapshot", { reference: true });
   const modules = JSON.stringify({ loader: readPython("loader.py"), sources: readSources() });
-  const contents = Object.fromEntries(wheels.map((wheel) => [wheel.name, readWheel(wheel)]));
-  const taken = (await make.apply(undefined, [modules, contents], { arguments: { copy: true }, result: { copy: true } })) as {
-    state: ArrayBuffer;
-    runs: string;
-    pages: ArrayBuffer;
-    packages: ArrayBuffer;
-  };
+  const files = Object.fromEntries([
+    ...wheels.map((wheel) => [`/wheels/${wheel.name}`, readWheel(wheel)] as const),
+    ...readZones("").map(([zone, bytes]) => [`/zoneinfo/${zone}`, bytes] as const),
+  ]);
+  const taken = (await make.apply(undefined, [modules, files], {
+    arguments: { copy: true },
+    result: { copy: true },
+  })) as Taken;
+  if ("error" in taken) throw new StepvaultError("ERR_PACKAGES", `Cannot use the Python packages: ${taken.error}`);
   return encodeSnapshot({
     script: Buffer.from(text, "latin1"),
     scriptCache: new Uint8Array(await compileCache(run.isolate, text)),
@@ -62,6 +68,21 @@ function readSources(): Record<string, string> {
       sources[`_stepvault_${path.basename(file, ".py")}`] = readPython(file);
   }
   return sources;
+}
+
+/** The machine's compiled time zones, by name; none where it has no zones. */
+function readZones(folder: string): [string, ArrayBuffer][] {
+  const where = path.join(zoneinfoFolder, folder);
+  const zones: [string, ArrayBuffer][] = [];
+  for (const entry of existsSync(where) ? readdirSync(where, { withFileTypes: true }) : []) {
+    const name = path.posix.join(folder, entry.name);
+    if (entry.isDirectory() && !["posix", "right"].includes(entry.name)) zones.push(...readZones(name));
+    // Zones' names begin with a capital; what does not is a table, or the machine's own zone.
+    if (entry.isDirectory() || !/^[A-Z]/.test(entry.name)) continue;
+    const bytes = readBuffer(path.join(where, entry.name));
+    if (Buffer.from(bytes, 0, Math.min(4, bytes.byteLength)).toString("latin1") === "TZif") zones.push([name, bytes]);
+  }
+  return zones;
 }
 
 /** A wheel's bytes, if they are still those that were verified. */

@@ -3,7 +3,8 @@
  * read straight into a buffer of its own, which can be handed to an isolate without another copy. Whoever can write
  * this file decides what runs in a sandbox host, so a file that others may have written is refused.
  */
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { StepvaultError } from "../../protocol/error.ts";
 
 export const snapshotParts = ["script", "scriptCache", "wasm", "state", "runs", "pages", "packages"] as const;
@@ -17,9 +18,26 @@ const writableByOthers = 0o022;
 
 export function encodeSnapshot(parts: Record<SnapshotPart, Uint8Array>): Buffer {
   const lengths = snapshotParts.map((name) => parts[name].length);
+  const body = Buffer.concat(snapshotParts.map((name) => parts[name]));
   const index = Buffer.alloc(indexBytes, " ");
-  index.write(`${magic}${JSON.stringify(lengths)}`);
-  return Buffer.concat([index, ...snapshotParts.map((name) => parts[name])]);
+  index.write(`${magic}${JSON.stringify({ lengths, sha256: hashOf(body) })}`);
+  return Buffer.concat([index, body]);
+}
+
+/** Whether a file is a whole snapshot, by the hash of its bytes that it begins with. Too slow for every start. */
+export function isIntact(file: string): boolean {
+  const bytes = readFileSync(file);
+  return readIndex(bytes.subarray(0, indexBytes)).sha256 === hashOf(bytes.subarray(indexBytes));
+}
+
+function hashOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+function readIndex(bytes: Uint8Array): { lengths: number[]; sha256: string } {
+  const text = Buffer.from(bytes).toString("latin1");
+  if (!text.startsWith(magic)) return { lengths: [], sha256: "" };
+  return JSON.parse(text.slice(magic.length)) as { lengths: number[]; sha256: string };
 }
 
 /** Throws ERR_SANDBOX_START when the file is not whole, or not only ours to write. */
@@ -28,8 +46,7 @@ export function readSnapshot(file: string): Snapshot {
   try {
     const { uid, mode, size } = fstatSync(descriptor);
     if (uid !== process.geteuid?.() || (mode & writableByOthers) !== 0) throw refused("others than this user may write it");
-    const index = Buffer.from(readPart(descriptor, 0, indexBytes)).toString("utf8");
-    const lengths = index.startsWith(magic) ? (JSON.parse(index.slice(magic.length)) as number[]) : [];
+    const { lengths } = readIndex(new Uint8Array(readPart(descriptor, 0, indexBytes)));
     if (lengths.length !== snapshotParts.length || indexBytes + lengths.reduce((sum, length) => sum + length, 0) !== size)
       throw refused(`its ${size} bytes are not what its index says`);
     let at = indexBytes;
