@@ -174,9 +174,7 @@ export class HostProcess {
         this.kill();
         const detail = this.#stderr === "" ? "" : `: ${this.#stderr.trim()}`;
         const cause = new Error(`${reason}${detail}`);
-        reject(
-          new StepvaultError(code, `Cannot start a ${boot.language} sandbox host: ${reason}`, { cause }),
-        );
+        reject(new StepvaultError(code, `Cannot start a ${boot.language} sandbox host: ${reason}`, { cause }));
       };
       const timer = setTimeout(() => fail(`not ready after ${startTimeMsMax} ms`), startTimeMsMax);
       const booting: HostHandlers = {

@@ -44,7 +44,10 @@ export function readPackages(folder: string): Wheel[] {
     if (!present.includes(name)) throw refused(name, `${lockFileName} has it, but the folder does not`);
     const wheel = describeWheel(folder, name);
     if (wheel.sha256 !== sha256)
-      throw refused(name, `its SHA-256 begins with ${wheel.sha256.slice(0, 12)}, the lock file's with ${sha256.slice(0, 12)}`);
+      throw refused(
+        name,
+        `its SHA-256 begins with ${wheel.sha256.slice(0, 12)}, the lock file's with ${sha256.slice(0, 12)}`,
+      );
     return wheel;
   });
 }
@@ -71,7 +74,10 @@ function wheelNames(folder: string): string[] {
       .filter((name) => name.endsWith(".whl"))
       .sort();
   } catch {
-    throw new StepvaultError("ERR_PACKAGES", "Cannot read the Python packages: the folder is not there or not readable");
+    throw new StepvaultError(
+      "ERR_PACKAGES",
+      "Cannot read the Python packages: the folder is not there or not readable",
+    );
   }
 }
 

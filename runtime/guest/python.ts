@@ -5,18 +5,13 @@
  */
 import { failRun, type GuestLimits, jsonParse, receive, send, sendAndWait, sendLast } from "./bridge.ts";
 import { GuestTextDecoder } from "./encoding.ts";
+import { type FileSystem, limitFiles, packFiles, unpackFiles } from "./python-files.ts";
 import { installLoaderGlobals, removeLoaderGlobals } from "./python-globals.ts";
 import { capWasmMemory, type MemoryPages, takePages, writePages } from "./python-memory.ts";
 
 interface PyCallable {
   (...args: unknown[]): unknown;
   callPromising(...args: unknown[]): Promise<unknown>;
-}
-
-interface FileSystem {
-  mkdirTree(path: string): void;
-  writeFile(path: string, bytes: Uint8Array, options?: { canOwn: boolean }): void;
-  readFile(path: string): Uint8Array;
 }
 
 interface Pyodide {
@@ -101,13 +96,19 @@ export function createPythonGuest(modules: PyodideModules): PythonGuest {
         createPyodideModule: modules.module(),
         checkAPIVersion: false,
         lockFileContents: modules.lock,
-        ...(state === undefined ? { _makeSnapshot: true } : {
+        claimFileBytes: limitFiles(() => limits.memoryBytesMax),
+        ...(state === undefined
+          ? { _makeSnapshot: true }
+          : {
               _loadSnapshot: state,
               restoreMemory(grow: (bytes: number) => void, view: () => Uint8Array, usedBytes: number): void {
                 if (runs !== undefined && pages !== undefined) writePages({ grow, view, usedBytes }, { runs, pages });
+                pages?.transfer(0);
               },
             }),
       });
+      // Detached, the buffers are freed now and not at some collection: they are a third of what a host would hold.
+      for (const used of [wasm, stdlib]) used.transfer(0);
       if (packages === undefined) return;
       unpackFiles(pyodide.FS, packages);
       runner = joinInterpreter(pyodide, limits);
@@ -148,36 +149,6 @@ async function runStep(runner: Record<string, PyCallable>, execute: string, limi
   } catch {
     // Pyodide throws into JavaScript only when the interpreter itself cannot go on.
     failRun("ERR_STEP_EXITED", "Cannot go on: the step ended or broke its Python interpreter");
-  }
-}
-
-function packFiles(files: FileSystem, paths: readonly string[]): ArrayBuffer {
-  const contents = paths.map((path) => files.readFile(path));
-  const index = new TextEncoder().encode(JSON.stringify(paths.map((path, i) => [path, contents[i]!.length])));
-  const packed = new Uint8Array(contents.reduce((sum, { length }) => sum + length, 4 + index.length));
-  new DataView(packed.buffer).setUint32(0, index.length);
-  packed.set(index, 4);
-  let at = 4 + index.length;
-  for (const bytes of contents) {
-    packed.set(bytes, at);
-    at += bytes.length;
-  }
-  return packed.buffer;
-}
-
-function unpackFiles(files: FileSystem, packed: ArrayBuffer): void {
-  if (packed.byteLength === 0) return;
-  const indexLength = new DataView(packed).getUint32(0);
-  let at = 4 + indexLength;
-  const index = new GuestTextDecoder().decode(new Uint8Array(packed, 4, indexLength));
-  const made = new Set<string>();
-  for (const [path, length] of JSON.parse(index) as [string, number][]) {
-    const folder = path.slice(0, path.lastIndexOf("/"));
-    if (!made.has(folder)) files.mkdirTree(folder);
-    made.add(folder);
-    // Not copied: all files of packages share one buffer until the step writes to one of them.
-    files.writeFile(path, new Uint8Array(packed, at, length), { canOwn: true });
-    at += length;
   }
 }
 

@@ -32,6 +32,7 @@ export function cutScripts({ module, loader, linkable }: PyodideSources): Pyodid
     "return Module.HEAP8.set(t),l}",
     "return API.config.restoreMemory(growMemory,()=>HEAPU8,HEAPU32[_emscripten_get_sbrk_ptr()>>>2]),l}",
   );
+  countFileBytes(text);
   const exportsKept = linkable ? new Set<string>() : cutLinking(text, loader);
   const loaderText = new SourceText(loader);
   loaderText.replace("export{dt as loadPyodide,U as version};", "return dt;");
@@ -40,6 +41,18 @@ export function cutScripts({ module, loader, linkable }: PyodideSources): Pyodid
     loader: `(function () { "use strict";\n${loaderText.text}\n})`,
     exportsKept,
   };
+}
+
+/** Files lie in memory; each place that makes one larger asks first. */
+function countFileBytes(text: SourceText): void {
+  const grown = "node.contents=new Uint8Array(newCapacity)";
+  text.replace(grown, `API.config.claimFileBytes(FS,newCapacity-prevCapacity);${grown}`);
+  const resized = "node.contents=new Uint8Array(newSize)";
+  text.replace(resized, `API.config.claimFileBytes(FS,newSize-oldContents.length);${resized}`);
+  const written = "node.contents=buffer.slice(offset,offset+length)";
+  const all = text.text.split(written).length - 1;
+  if (all === 0) throw notAsExpected(written);
+  text.replaceAll(written, `API.config.claimFileBytes(FS,length),${written}`);
 }
 
 /** Takes out what only shared libraries need, and tells which exports are used beside it. */

@@ -45,9 +45,13 @@ export function readSnapshot(file: string): Snapshot {
   const descriptor = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
     const { uid, mode, size } = fstatSync(descriptor);
-    if (uid !== process.geteuid?.() || (mode & writableByOthers) !== 0) throw refused("others than this user may write it");
+    if (uid !== process.geteuid?.() || (mode & writableByOthers) !== 0)
+      throw refused("others than this user may write it");
     const { lengths } = readIndex(new Uint8Array(readPart(descriptor, 0, indexBytes)));
-    if (lengths.length !== snapshotParts.length || indexBytes + lengths.reduce((sum, length) => sum + length, 0) !== size)
+    if (
+      lengths.length !== snapshotParts.length ||
+      indexBytes + lengths.reduce((sum, length) => sum + length, 0) !== size
+    )
       throw refused(`its ${size} bytes are not what its index says`);
     let at = indexBytes;
     const parts = snapshotParts.map((name, i) => {
@@ -74,7 +78,7 @@ export function readBuffer(file: string): ArrayBuffer {
 function readPart(descriptor: number, position: number, length: number): ArrayBuffer {
   const buffer = new ArrayBuffer(length);
   const bytes = new Uint8Array(buffer);
-  for (let read = 0; read < length; ) {
+  for (let read = 0; read < length;) {
     const count = readSync(descriptor, bytes, read, length - read, position + read);
     if (count === 0) throw refused(`it ends after ${position + read} bytes`);
     read += count;

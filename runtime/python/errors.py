@@ -15,9 +15,9 @@ _STACK_CHARS_MAX = 60_000
 
 
 def describe(error, limits):
-    if isinstance(error, SystemExit):
+    if issubclass(type(error), SystemExit):
         return {"code": "ERR_STEP_EXITED", "message": f"Cannot go on: the step called sys.exit: {_status_of(error)}"}
-    if isinstance(error, MemoryError):
+    if issubclass(type(error), MemoryError):
         allowed = limits["memoryBytesMax"]
         message = f"Cannot go on: MemoryError; at most {allowed} bytes are allowed (memoryBytesMax)"
         described = {"code": "ERR_LIMIT_MEMORY", "message": message}
@@ -48,14 +48,16 @@ def describe_unread(source, report):
 
 
 def _status_of(error):
-    status = error.code
-    if status is None or isinstance(status, int):
-        return f"status {int(status or 0)}"
-    return _text_of(status)
+    try:
+        status = error.code
+        return f"status {status or 0}" if status is None or type(status) is int else _text_of(status)
+    except BaseException:
+        return "status unknown"
 
 
 def _message_of(error):
-    name, text = type(error).__name__, _text_of(error)
+    # Not type(error).__name__: a metaclass may answer that with code of its own.
+    name, text = type.__dict__["__name__"].__get__(type(error)), _text_of(error)
     return f"{name}: {text}" if text else name
 
 

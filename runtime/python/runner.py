@@ -6,11 +6,11 @@ compiled from its own syntax tree under the file name step.py, and tracebacks ke
 """
 
 import builtins
-import json
 import linecache
 import random
 import sys
 import time
+from json import dumps, loads
 
 import _stepvault_binding as binding
 import _stepvault_errors as errors
@@ -38,6 +38,8 @@ def install():
 def restore():
     """Joins a restored interpreter to this run. The snapshot holds the state of `random` and the time it was made at."""
     random.seed()
+    # Pyodide puts the working directory first at each of its starts, and this is its second.
+    sys.path[:] = dict.fromkeys(sys.path)
     logs.restart(time.time_ns())
 
 
@@ -45,19 +47,19 @@ def prepare(source):
     """JSON: {"references": [{name, line, column}]} or {"error": {code, message, line, column}}. Runs no step code."""
     global _source
     _source = source
-    return json.dumps(errors.describe_unread(source, binding.analyze(source)))
+    return dumps(errors.describe_unread(source, binding.analyze(source)))
 
 
 async def execute(execute_json, limits_json):
     """JSON: {"output": JSON text} or {"error": {...}}."""
-    message = json.loads(execute_json)
-    limits = json.loads(limits_json)
+    message = loads(execute_json)
+    limits = loads(limits_json)
     source = _source
     linecache.cache[STEP_FILE] = (len(source), None, source.splitlines(keepends=True), STEP_FILE)
     # Parameters and not globals, so that a step may assign to them like to any other local name.
     bound = binding.bind(source, dict(message["values"]), STEP_FILE, STEP_FUNCTION, SCOPE_NAMES)
     if "error" in bound:
-        return json.dumps(errors.describe_unread(source, bound))
+        return dumps(errors.describe_unread(source, bound))
     scope = {"__name__": "__main__", "__builtins__": builtins}
     try:
         exec(bound["code"], scope)
@@ -68,4 +70,4 @@ async def execute(execute_json, limits_json):
     except BaseException as error:  # SystemExit and KeyboardInterrupt end a step like any other error.
         result = {"error": errors.describe(error, limits)}
     streams.flush()
-    return json.dumps(result)
+    return dumps(result)
