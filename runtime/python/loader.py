@@ -9,8 +9,9 @@ def _stepvault_load():
     sources = json.loads(globals().pop("_stepvault_sources"))
     modules = {name: types.ModuleType(name) for name in sources}
     sys.modules.update(modules)
-    # Those that import others of ours come last.
-    for name in sorted(sources, key=lambda name: (name == "_stepvault_runner", name)):
+    # Those that import others of ours come after them.
+    last = ("_stepvault_httpclient", "_stepvault_runner")
+    for name in sorted(sources, key=lambda name: last.index(name) if name in last else -1):
         exec(compile(sources[name], f"<{name}>", "exec"), modules[name].__dict__)
     modules["_stepvault_runner"].install()
 

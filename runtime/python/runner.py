@@ -14,6 +14,7 @@ from json import dumps, loads
 
 import _stepvault_binding as binding
 import _stepvault_errors as errors
+import _stepvault_httpclient as http_bridge
 import _stepvault_logs as logs
 import _stepvault_output as output
 import _stepvault_streams as streams
@@ -32,6 +33,7 @@ def install():
     streams.install()
     system.install(streams.flush)
     urllib_bridge.install()
+    http_bridge.install()
     logs.install()
 
 

@@ -2,6 +2,7 @@
  * The operator's Python packages. Goal: real packages can be imported, and nothing runs that was not locked. Method: wheels
  * made from Debian's packages in a real host, and a folder that is changed after it was locked.
  */
+import { spawnSync } from "node:child_process";
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -11,6 +12,7 @@ import { Sandbox } from "../../../runtime/sandbox.ts";
 import { openTestSandbox, runStep } from "../../helpers/sandbox.ts";
 import { debianWheels, writeWheel } from "./wheel.ts";
 
+const main = path.join(import.meta.dirname, "../../../cli/main.ts");
 let folder: string;
 let sandbox: Sandbox;
 const openSandbox = (pythonPackages: string): Sandbox =>
@@ -123,6 +125,15 @@ except Exception as error: return str(error).split("\\n")[0]`;
     const { outcome } = await runStep(bad, "python", "return 1");
     await bad.close();
     expect("error" in outcome && outcome.error).toEqual(refusal(message));
+  });
+  test("the command locks a folder, checks it, and says what is wrong with exit code 4", () => {
+    const own = ownFolder("command", { "mine.py": "x = 1" });
+    const packages = (action: string): ReturnType<typeof spawnSync> =>
+      spawnSync(process.execPath, ["--no-warnings", main, "packages", action, own], { encoding: "utf8" });
+    expect(packages("check")).toMatchObject({ status: 4, stderr: expect.stringContaining("error[ERR_PACKAGES]") });
+    expect(packages("lock")).toMatchObject({ status: 0, stdout: expect.stringMatching(/^[0-9a-f]{64} {2}mine-1\.0/) });
+    expect(packages("check")).toMatchObject({ status: 0, stdout: expect.stringContaining("mine-1.0") });
+    expect(packages("other")).toMatchObject({ status: 2 });
   });
   test("the lock file is plain JSON that can be reviewed", () => {
     const lock = JSON.parse(readFileSync(path.join(folder, lockFileName), "utf8")) as { wheels: object };
