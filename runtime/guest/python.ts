@@ -55,6 +55,8 @@ export interface PythonGuest {
   ): Promise<void>;
   /** Puts files where the loader looks for them (wheels in /wheels, time zones in /zoneinfo), loads our own Python modules, imports what steps use most, and takes the snapshot. Only when cold. */
   makeSnapshot(modulesText: string, files: Record<string, ArrayBuffer>): InterpreterSnapshot | { error: string };
+  /** Does once what every step does. Later calls are faster for it. */
+  warmUp(): void;
   /** Reads a step: JSON with its references or what is wrong with it. */
   prepare(code: string): string;
   /** Starts the step. The text is JSON made by the host. */
@@ -129,6 +131,7 @@ export function createPythonGuest(modules: PyodideModules): PythonGuest {
       const state = made.slice(0, memoryAt).buffer;
       return { state, packages, ...takePages(made.subarray(memoryAt)) };
     },
+    warmUp: () => void runner["warm_up"]!(),
     prepare: (code) => String(runner["prepare"]!(code)),
     run(execute, limitsText) {
       Object.assign(limits, jsonParse(limitsText));

@@ -49,6 +49,8 @@ export async function createPythonSession(worker: WorkerPort, snapshotFile: stri
   connect(port);
   const snapshot = { state, runs: Buffer.from(runs).toString("latin1"), pages, packages };
   await bootInterpreter(guest, { wasm, snapshot });
+  // Not awaited: a host that waits for a run has time for it, and one that does not loses nothing.
+  (await method("warmUp")).applyIgnored(undefined, []);
 
   return {
     async prepare(code: string): Promise<CodeReference[]> {
