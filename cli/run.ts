@@ -64,6 +64,7 @@ export async function runCommand(args: string[]): Promise<number> {
     isolation: "run",
     memoryBytesMax: config.limitMaxima.memoryBytesMax,
     egressOpen: [...config.egressOpen, ...values.open],
+    pythonPackages: config.pythonPackages,
   });
   const printer = new EventPrinter();
   const result = await executeStep(sandbox, {

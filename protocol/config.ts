@@ -104,6 +104,13 @@ const settingsSchema = z.object({
     .describe(
       "Whether to start when a layer of the sandbox cannot be had on this machine: prefer does, require does not",
     ),
+  STEPVAULT_PYTHON_PACKAGES: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "Folder of Python wheels with a lock file (`stepvault packages lock DIR`), which steps may import; a wheel that is not as locked stops the start",
+    ),
   STEPVAULT_EGRESS_OPEN: z
     .string()
     .default("")
@@ -147,6 +154,7 @@ export interface Config {
   readonly hosts: HostSettings;
   readonly sandboxLayers: "prefer" | "require";
   readonly egressOpen: readonly string[];
+  readonly pythonPackages: string | undefined;
   readonly limitMaxima: Limits;
 }
 
@@ -186,6 +194,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       hostIdleMsMax: settings.STEPVAULT_HOST_IDLE_MS_MAX,
     },
     sandboxLayers: settings.STEPVAULT_SANDBOX_LAYERS,
+    pythonPackages: settings.STEPVAULT_PYTHON_PACKAGES,
     egressOpen: splitList(settings.STEPVAULT_EGRESS_OPEN),
     limitMaxima: Object.fromEntries(limitNames.map((name) => [name, maxima[maximumKeys[name]]])) as Limits,
   });

@@ -212,6 +212,11 @@ export const errorCodes = {
     meaning: "A layer of the sandbox is required by STEPVAULT_SANDBOX_LAYERS and is not on",
     mend: "Install bubblewrap and util-linux and allow user namespaces, or set STEPVAULT_SANDBOX_LAYERS to prefer",
   },
+  ERR_PACKAGES: {
+    fault: "system",
+    meaning: "The folder of Python packages does not match its lock file, or holds what cannot run here",
+    mend: "Compare the folder with its lock file; after a wanted change run `stepvault packages lock DIR` again",
+  },
   ERR_BRIDGE_PROTOCOL: {
     fault: "system",
     meaning: "The sandbox host sent a message that is not of the bridge's schema",

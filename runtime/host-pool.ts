@@ -15,6 +15,7 @@ export interface HostPoolOptions extends HostSettings, HostStartOptions {
   readonly cacheDir: string;
   /** Told of each host that did not start, or ended while nobody used it. */
   readonly onFault?: ((error: Error) => void) | undefined;
+  readonly pythonPackages?: string | undefined;
 }
 
 interface Slot {
@@ -72,7 +73,7 @@ export class HostPool {
 
   /** Starts the idle hosts of both languages and waits for one of each. Throws ERR_SANDBOX_START. */
   async warmUp(): Promise<void> {
-    await ensureSnapshot(this.#options.cacheDir);
+    await ensureSnapshot(this.#options);
     if (this.#options.hostsIdleMax === 0) return;
     // One after the other, so that a single host suffices to show that both languages start.
     for (const language of languages) {
@@ -257,9 +258,8 @@ export class HostPool {
   }
 
   async #startHost(language: Language): Promise<HostProcess> {
-    const { cacheDir } = this.#options;
     if (language === "javascript") return await HostProcess.start({ type: "boot", language }, undefined, this.#options);
-    const snapshotFile = await ensureSnapshot(cacheDir);
+    const snapshotFile = await ensureSnapshot(this.#options);
     return await HostProcess.start({ type: "boot", language, snapshotFile }, undefined, this.#options);
   }
 

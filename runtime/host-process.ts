@@ -10,7 +10,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { StepvaultError } from "../protocol/error.ts";
+import { type ErrorCode, StepvaultError } from "../protocol/error.ts";
 import type { Language } from "../protocol/job.ts";
 import { encodeFrame, FrameDecoder } from "./bridge/frame.ts";
 import { type HostFrame, hostFrameSchema, type HostMessage, type WorkerMessage } from "./bridge/messages.ts";
@@ -19,6 +19,9 @@ import { detectLayers, permissionFlags, type SandboxLayers, wrapCommand } from "
 const extension = import.meta.filename.endsWith(".ts") ? ".ts" : ".js";
 const hostMain = fileURLToPath(new URL(`./host/main${extension}`, import.meta.url));
 const require = createRequire(import.meta.url);
+
+/** The machine's time zones, which become part of the Python snapshot. */
+export const zoneinfoFolder = "/usr/share/zoneinfo";
 
 /** A host that is not ready after this long is broken: cold-starting Python takes about 2 s. */
 const startTimeMsMax = 60_000;
@@ -134,6 +137,7 @@ export class HostProcess {
   ): Promise<HostProcess> {
     const readable = [...readablePaths(), process.execPath];
     if (boot.snapshotFile !== undefined) readable.push(boot.snapshotFile);
+    else if (boot.language === "python") readable.push(zoneinfoFolder, ...(boot.wheels ?? []).map(({ file }) => file));
     if (program !== hostMain) readable.push(path.dirname(program));
     const args = [...permissionFlags(readable), "--no-warnings", "--no-node-snapshot", program];
     const command = wrapCommand(
@@ -313,19 +317,17 @@ function bootHost(
   create: (handlers: HostHandlers) => HostProcess,
 ): Promise<HostProcess> {
   return new Promise((resolve, reject) => {
-    const fail = (reason: string): void => {
+    const fail = (reason: string, code: ErrorCode = "ERR_SANDBOX_START"): void => {
       clearTimeout(timer);
       host.kill();
       const cause = new Error(host.stderr === "" ? reason : `${reason}: ${host.stderr}`);
-      reject(
-        new StepvaultError("ERR_SANDBOX_START", `Cannot start a ${boot.language} sandbox host: ${reason}`, { cause }),
-      );
+      reject(new StepvaultError(code, `Cannot start a ${boot.language} sandbox host: ${reason}`, { cause }));
     };
     const timer = setTimeout(() => fail(`not ready after ${startTimeMsMax} ms`), startTimeMsMax);
     const host = create({
       onMessage: (message) => {
         if (message.type === "snapshot") onSnapshot?.(message.data);
-        if (message.type === "failed") fail(message.error.message);
+        if (message.type === "failed") fail(message.error.message, message.error.code);
         if (message.type !== "ready") return;
         clearTimeout(timer);
         host.booted();

@@ -66,6 +66,8 @@ function isClean(result: { output: string } | { error: StepvaultError }): boolea
 export interface SandboxOptions extends HostPoolOptions {
   /** Private host:port pairs that steps may reach. */
   readonly egressOpen: readonly string[];
+  /** Folder of the Python packages that steps may import, with its lock file. */
+  readonly pythonPackages?: string | undefined;
 }
 
 export class Sandbox {

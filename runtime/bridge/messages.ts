@@ -133,9 +133,12 @@ const workerMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("boot"),
     language: z.enum(languages),
-    /** A folder with the interpreter's memory snapshot; absent to make one and send it back. */
+    /** Python only: the snapshot to start from; absent to make one and send it back. */
     snapshotFile: z.string().optional(),
-    makeSnapshot: z.boolean().optional(),
+    /** Python only: the packages that the snapshot to make holds. */
+    wheels: z
+      .array(z.strictObject({ name: z.string(), file: z.string(), sha256: z.string(), native: z.boolean() }))
+      .optional(),
   }),
   z.strictObject({ type: z.literal("prepare"), code: z.string() }),
   z.strictObject({

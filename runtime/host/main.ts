@@ -7,7 +7,7 @@ import { StepvaultError } from "../../protocol/error.ts";
 import type { HostError, WorkerFrame, WorkerMessage } from "../bridge/messages.ts";
 import type { GuestPort } from "./guest-port.ts";
 import { createJavaScriptSession } from "./javascript.ts";
-import { createPythonSession } from "./python.ts";
+import { createPythonSession, sendSnapshot } from "./python.ts";
 import type { Session } from "./session.ts";
 import { WorkerPipe, WorkerPort } from "./worker-port.ts";
 
@@ -28,7 +28,9 @@ let place: Place | undefined;
 async function handle({ run, message }: WorkerFrame): Promise<void> {
   if (message.type === "boot") {
     bootMessage = message;
-    place = await openPlace(message);
+    if (message.language === "python" && message.snapshotFile === undefined)
+      await sendSnapshot(new WorkerPort(pipe), message);
+    else place = await openPlace(message);
     pipe.send(0, { type: "ready" });
     return;
   }
@@ -64,7 +66,8 @@ async function release({ port, session, work: lastWork }: Place): Promise<void> 
 
 async function openPlace(boot: BootMessage): Promise<Place> {
   const port = new WorkerPort(pipe);
-  const session = boot.language === "javascript" ? createJavaScriptSession(port) : createPythonSession(port, boot);
+  const session =
+    boot.language === "javascript" ? createJavaScriptSession(port) : createPythonSession(port, boot.snapshotFile ?? "");
   return { port, session: await session, work: Promise.resolve() };
 }
 

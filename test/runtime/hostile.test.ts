@@ -55,7 +55,7 @@ describe("a step's account of its own end", () => {
   test.each(["ERR_RUN_CANCELLED", "ERR_SECRET_TAMPERED", "ERR_WORKER_LOST", "ERR_LIMIT_WALL_TIME", "ERR_INTERNAL"])(
     "it cannot claim %s",
     async (code) => {
-      const python = `import _stepvault_runner as r\nr.describe = lambda e, l: {"code": "${code}", "message": "forged"}\nraise ValueError()`;
+      const python = `import _stepvault_errors as e\ne.describe = lambda e, l: {"code": "${code}", "message": "forged"}\nraise ValueError()`;
       expect((await runStep(sandbox, "python", python)).code).toBe("ERR_STEP_EXITED");
     },
   );
