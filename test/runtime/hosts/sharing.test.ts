@@ -192,7 +192,8 @@ describe("the run before, on the same host", () => {
   beforeEach(async () => {
     slow = [];
     closedByStep = 0;
-    server = createServer((_request, response) => {
+    server = createServer((request, response) => {
+      if (request.url === "/quick") return response.end("quick");
       slow.push(response);
       response.on("close", () => (closedByStep += response.writableFinished ? 0 : 1));
     });
@@ -267,9 +268,10 @@ describe("the run before, on the same host", () => {
   });
 
   test("its requests are ended, and their answers reach nobody", async () => {
-    const first = `for (let i = 0; i < 8; i++) fetch("http://ORIGIN/slow"); await new Promise((r) => setTimeout(r, 100)); return 1`;
+    const first = `const slow = () => fetch("http://ORIGIN/slow"); slow(); slow(); slow();
+      await fetch("http://ORIGIN/quick"); for (let i = 0; i < 5; i++) slow(); return 1`;
     open({}, [origin]);
-    await run(first.replace("ORIGIN", origin));
+    await run(first.replaceAll("ORIGIN", origin));
     await eventually("the requests under way are ended", () => closedByStep === slow.length && slow.length > 0);
     const asked = slow.length;
     for (const response of slow) response.end("late");
