@@ -61,6 +61,13 @@ const settingsSchema = z.object({
     .max(64)
     .default(2)
     .describe("Sandbox hosts per language kept started and unused, ready for a run"),
+  STEPVAULT_JAVASCRIPT_PACKAGES: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "Folder of the packages that JavaScript steps may import, with its packages.lock; without it there are none",
+    ),
   STEPVAULT_EGRESS_OPEN: z
     .string()
     .default("")
@@ -92,6 +99,7 @@ export interface Config {
   readonly logLevel: string;
   readonly workerConcurrency: number;
   readonly hostsIdleMax: number;
+  readonly javascriptPackages: string | undefined;
   readonly egressOpen: readonly string[];
   readonly limitMaxima: Limits;
 }
@@ -124,6 +132,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     logLevel: settings.STEPVAULT_LOG_LEVEL,
     workerConcurrency: settings.STEPVAULT_WORKER_CONCURRENCY,
     hostsIdleMax: settings.STEPVAULT_HOSTS_IDLE_MAX,
+    javascriptPackages: settings.STEPVAULT_JAVASCRIPT_PACKAGES,
     egressOpen: splitList(settings.STEPVAULT_EGRESS_OPEN),
     limitMaxima: Object.fromEntries(limitNames.map((name) => [name, maxima[maximumKeys[name]]])) as Limits,
   });

@@ -16,7 +16,7 @@ const intervalMs = 5_000;
 export function lostResult(runId: string, queueMs = 0): Redacted<RunResult> {
   const message = "Cannot finish the run: the worker that ran it is gone, and the step may have had effects";
   const usage = { queueMs, wallMs: 0, cpuMs: 0, memoryPeakBytes: 0, stdoutBytes: 0, logEntries: 0, requests: 0 };
-  return new RunRedaction().failure(runId, new StepvaultError("ERR_WORKER_LOST", message), usage);
+  return new RunRedaction().failure(runId, new StepvaultError("ERR_WORKER_LOST", message), { usage });
 }
 
 /**

@@ -8,6 +8,7 @@ import { type Database, openDatabase } from "../database/connection.ts";
 import type { Config } from "../protocol/config.ts";
 import { createId } from "../protocol/ids.ts";
 import type { JobInput, RunResult } from "../protocol/job.ts";
+import { readJavaScriptPackages } from "../runtime/javascript-packages.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
 import { openQueue, type RunQueue, type RunWorker } from "../runs/queue.ts";
 import { RunStore } from "../runs/store.ts";
@@ -43,6 +44,8 @@ export class Service {
       cacheDir: path.join(config.dataDir, "cache"),
       hostsIdleMax: config.hostsIdleMax,
       egressOpen: config.egressOpen,
+      javascriptPackages:
+        config.javascriptPackages === undefined ? undefined : readJavaScriptPackages(config.javascriptPackages),
     });
   }
 
