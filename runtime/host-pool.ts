@@ -3,19 +3,21 @@
  * project, so it may serve whichever run comes next.
  */
 import { StepvaultError } from "../protocol/error.ts";
-import { type Language, languages } from "../protocol/job.ts";
+import { type Interpreter, interpreters } from "../protocol/job.ts";
 import { HostProcess } from "./host-process.ts";
+import type { JavaScriptPackages } from "./javascript-packages.ts";
 import { ensureSnapshot } from "./snapshot.ts";
 
 export interface HostPoolOptions {
   readonly cacheDir: string;
   /** Hosts per language that are kept ready. */
   readonly hostsIdleMax: number;
+  readonly javascriptPackages?: JavaScriptPackages | undefined;
 }
 
 export class HostPool {
   #options: HostPoolOptions;
-  #idle = new Map<Language, Promise<HostProcess>[]>(languages.map((language) => [language, []]));
+  #idle = new Map<Interpreter, Promise<HostProcess>[]>(interpreters.map((language) => [language, []]));
   #closed = false;
 
   constructor(options: HostPoolOptions) {
@@ -25,12 +27,12 @@ export class HostPool {
   /** Starts the idle hosts of both languages and waits for the first of each. */
   async warmUp(): Promise<void> {
     await ensureSnapshot(this.#options.cacheDir);
-    for (const language of languages) this.#refill(language);
+    for (const language of interpreters) this.#refill(language);
     await Promise.all([...this.#idle.values()].map(async (hosts) => await hosts[0]));
   }
 
   /** A ready host for one run: an idle one, or a new one. The caller kills it. */
-  async take(language: Language): Promise<HostProcess> {
+  async take(language: Interpreter): Promise<HostProcess> {
     if (this.#closed)
       throw new StepvaultError("ERR_SANDBOX_START", "Cannot start a sandbox host: the worker is stopping");
     const idle = this.#idle.get(language)?.shift();
@@ -48,7 +50,7 @@ export class HostPool {
     for (const host of hosts) if (host.status === "fulfilled") host.value.kill();
   }
 
-  #refill(language: Language): void {
+  #refill(language: Interpreter): void {
     const idle = this.#idle.get(language);
     if (idle === undefined || this.#closed) return;
     while (idle.length < this.#options.hostsIdleMax) {
@@ -62,8 +64,15 @@ export class HostPool {
     }
   }
 
-  async #start(language: Language): Promise<HostProcess> {
-    if (language === "javascript") return await HostProcess.start({ type: "boot", language });
+  async #start(language: Interpreter): Promise<HostProcess> {
+    if (language === "javascript") {
+      const { javascriptPackages: packages } = this.#options;
+      return await HostProcess.start({
+        type: "boot",
+        language,
+        ...(packages === undefined ? {} : { packages: { folder: packages.folder, packages: [...packages.packages] } }),
+      });
+    }
     return await HostProcess.start({
       type: "boot",
       language,

@@ -10,7 +10,7 @@ import path from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { StepvaultError } from "../protocol/error.ts";
-import type { Language } from "../protocol/job.ts";
+import type { Interpreter } from "../protocol/job.ts";
 import { encodeFrame, FrameDecoder } from "./bridge/frame.ts";
 import { type HostMessage, hostMessageSchema, type WorkerMessage } from "./bridge/messages.ts";
 
@@ -58,14 +58,14 @@ export interface HostHandlers {
 
 export class HostProcess {
   readonly pid: number;
-  readonly language: Language;
+  readonly language: Interpreter;
   #child: ChildProcessByStdio<Writable, Readable, Readable>;
   #handlers: HostHandlers | undefined;
   #exited = false;
   #ready = false;
   #stderr = "";
 
-  private constructor(language: Language, child: ChildProcessByStdio<Writable, Readable, Readable>) {
+  private constructor(language: Interpreter, child: ChildProcessByStdio<Writable, Readable, Readable>) {
     this.language = language;
     this.#child = child;
     this.pid = child.pid ?? 0;
@@ -84,6 +84,7 @@ export class HostProcess {
   ): Promise<HostProcess> {
     const readable = readablePaths();
     if (boot.snapshotFile !== undefined) readable.push(boot.snapshotFile);
+    if (boot.packages !== undefined) readable.push(boot.packages.folder);
     const flags = ["--permission", "--allow-addons", "--no-warnings", "--no-node-snapshot"];
     const args = [...flags, ...readable.map((folder) => `--allow-fs-read=${folder}`), hostMain];
     const child = spawn(process.execPath, args, { env: {}, stdio: ["pipe", "pipe", "pipe"], detached: true, cwd: "/" });

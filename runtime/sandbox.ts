@@ -4,13 +4,14 @@
  * caller resolves references, receives events and is told how the run ended.
  */
 import { type Position, StepvaultError } from "../protocol/error.ts";
-import type { Json, Language, LogLevel, NetworkPolicy } from "../protocol/job.ts";
+import { interpreterOf, type Json, type Language, type LogLevel, type NetworkPolicy } from "../protocol/job.ts";
 import type { Limits } from "../protocol/limits.ts";
 import { EgressBroker, type EgressRecord } from "./egress/broker.ts";
 import { Budget } from "./bridge/budget.ts";
 import type { CodeReference, GuestRequest, HostError, HostMessage } from "./bridge/messages.ts";
 import type { HostProcess } from "./host-process.ts";
 import { HostPool } from "./host-pool.ts";
+import type { JavaScriptPackages } from "./javascript-packages.ts";
 import { memoryError, Watchdog } from "./watchdog.ts";
 
 export interface SandboxStep {
@@ -55,14 +56,16 @@ export interface SandboxOptions {
   readonly hostsIdleMax: number;
   /** Private host:port pairs that steps may reach. */
   readonly egressOpen: readonly string[];
+  /** What JavaScript steps may import; nothing when left out. */
+  readonly javascriptPackages?: JavaScriptPackages | undefined;
 }
 
 export class Sandbox {
   #pool: HostPool;
   #egressOpen: readonly string[];
 
-  constructor({ cacheDir, hostsIdleMax, egressOpen }: SandboxOptions) {
-    this.#pool = new HostPool({ cacheDir, hostsIdleMax });
+  constructor({ cacheDir, hostsIdleMax, egressOpen, javascriptPackages }: SandboxOptions) {
+    this.#pool = new HostPool({ cacheDir, hostsIdleMax, javascriptPackages });
     this.#egressOpen = egressOpen;
   }
 
@@ -77,7 +80,7 @@ export class Sandbox {
     let broker: EgressBroker;
     try {
       broker = new EgressBroker({ policy: step.network, open: this.#egressOpen, limits: step.limits });
-      host = await this.#pool.take(step.language);
+      host = await this.#pool.take(interpreterOf(step.language));
     } catch (error) {
       return { error: asError(error), usage: { wallMs: 0, cpuMs: 0, memoryPeakBytes: 0 } };
     }
@@ -135,7 +138,7 @@ class SandboxRun {
     if (caller.signal?.aborted) queueMicrotask(this.#onAbort);
     caller.signal?.addEventListener("abort", this.#onAbort);
     host.attach({ onMessage: (message) => this.#receive(message), onExit: () => this.#hostExited() });
-    host.send({ type: "prepare", code: step.code });
+    host.send({ type: "prepare", code: step.code, language: step.language });
   }
 
   #receive(message: HostMessage): void {

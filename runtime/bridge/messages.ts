@@ -4,8 +4,9 @@
  */
 import { z } from "zod";
 import { errorCodes } from "../../protocol/error.ts";
-import { languages } from "../../protocol/job.ts";
+import { interpreters, languages } from "../../protocol/job.ts";
 import { limitNames, type LimitName } from "../../protocol/limits.ts";
+import { cryptoEnvelopeSchema } from "./crypto.ts";
 
 const position = { line: z.int().nonnegative(), column: z.int().nonnegative() };
 
@@ -102,6 +103,8 @@ export const guestMessageSchema = z.discriminatedUnion("type", [
     base: z.string().optional(),
     set: z.strictObject({ key: z.enum(urlKeys), value: z.string() }).optional(),
   }),
+  cryptoEnvelopeSchema,
+  z.strictObject({ type: z.literal("import"), id: z.int(), name: z.string().max(1_000) }),
   z.strictObject({ type: z.literal("done"), output: z.string() }),
   z.strictObject({ type: z.literal("fail"), error: guestErrorSchema }),
 ]);
@@ -130,12 +133,19 @@ export type HostMessage = z.infer<typeof hostMessageSchema>;
 export const workerMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("boot"),
-    language: z.enum(languages),
+    language: z.enum(interpreters),
     /** A folder with the interpreter's memory snapshot; absent to make one and send it back. */
     snapshotFile: z.string().optional(),
     makeSnapshot: z.boolean().optional(),
+    /** What JavaScript steps may import. */
+    packages: z
+      .strictObject({
+        folder: z.string(),
+        packages: z.array(z.strictObject({ name: z.string(), file: z.string(), sha256: z.string() })),
+      })
+      .optional(),
   }),
-  z.strictObject({ type: z.literal("prepare"), code: z.string() }),
+  z.strictObject({ type: z.literal("prepare"), code: z.string(), language: z.enum(languages) }),
   z.strictObject({
     type: z.literal("execute"),
     values: z.array(z.tuple([z.string(), z.string()])),

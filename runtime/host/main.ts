@@ -18,14 +18,16 @@ async function handle(message: WorkerMessage): Promise<void> {
   switch (message.type) {
     case "boot": {
       session =
-        message.language === "javascript" ? createJavaScriptSession(port) : await createPythonSession(port, message);
+        message.language === "javascript"
+          ? await createJavaScriptSession(port, message.packages)
+          : await createPythonSession(port, message);
       port.send({ type: "ready" });
       return;
     }
     case "prepare": {
       if (session === undefined)
         throw new StepvaultError("ERR_INTERNAL", "Cannot read a step before the host is ready");
-      port.send({ type: "references", references: await session.prepare(message.code) });
+      port.send({ type: "references", references: await session.prepare(message.code, message.language) });
       return;
     }
     case "execute": {

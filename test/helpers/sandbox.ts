@@ -2,6 +2,7 @@
 import { inject, test } from "vitest";
 import type { Json, Language, NetworkPolicy, RunEvent } from "../../protocol/job.ts";
 import { limitNames, type Limits, limitTable } from "../../protocol/limits.ts";
+import type { JavaScriptPackages } from "../../runtime/javascript-packages.ts";
 import { Sandbox, type SandboxEvent, type SandboxOutcome } from "../../runtime/sandbox.ts";
 
 export const defaultLimits = Object.fromEntries(limitNames.map((name) => [name, limitTable[name].default])) as Limits;
@@ -28,8 +29,12 @@ export interface StepOptions {
   onEvent?: (event: SandboxEvent) => void | Promise<void>;
 }
 
-export function openTestSandbox(egressOpen: readonly string[] = [], hostsIdleMax = 1): Sandbox {
-  return new Sandbox({ cacheDir: inject("cacheDir"), hostsIdleMax, egressOpen });
+export function openTestSandbox(
+  egressOpen: readonly string[] = [],
+  hostsIdleMax = 1,
+  javascriptPackages?: JavaScriptPackages,
+): Sandbox {
+  return new Sandbox({ cacheDir: inject("cacheDir"), hostsIdleMax, egressOpen, javascriptPackages });
 }
 
 export async function runStep(
