@@ -211,10 +211,10 @@ export function installFetch(limits: GuestLimits): void {
   installBlob();
   installForm();
   installHeaders();
-  exposeGlobal(
-    "fetch",
-    async (input: unknown, init?: RequestInit) => await start(new GuestRequest(input, init), callSite()),
-  );
+  const fetchResponse = async (input: unknown, init: RequestInit | undefined, site: string[]): Promise<GuestResponse> =>
+    await start(new GuestRequest(input, init), site);
+  // Not itself async: its constructor would be another way to make code.
+  exposeGlobal("fetch", (input: unknown, init?: RequestInit) => fetchResponse(input, init, callSite()));
   exposeGlobal("Request", GuestRequest);
   exposeGlobal("Response", GuestResponse);
 }

@@ -173,16 +173,17 @@ describe("built-ins in a step", () => {
       const refused = [];
       for (const attempt of [
         () => { Array.prototype.map = 1 }, () => { Object.prototype.x = 1 }, () => { Promise.prototype.then = 1 },
-        () => { JSON.stringify = 1 }, () => { Map.prototype.get = 1 }, () => { Error.prototype.name = "x" },
+        () => { JSON.stringify = 1 }, () => { Map.prototype.get = 1 },
         () => { Object.defineProperty(Array.prototype, 0, { set() {} }) }, () => { Object.prototype.__proto__ = {} },
       ]) try { attempt(); refused.push(false) } catch (e) { refused.push(e.name) }
       function Old() {} Old.prototype = Object.create(Error.prototype); Old.prototype.constructor = Old; Old.prototype.toString = () => "old"; Old.prototype.name = "Old";
       class Mine extends Error { constructor(m) { super(m); this.name = "Mine"; this.message = "m2" } }
       const o = {}; o.toString = () => "o"; o.constructor = 1; const a = []; a.push = () => "own"; const f = () => 1; f.call = 2;
+      Error.prototype.name = "ignored"; Function.prototype.call = null;
       BigInt.prototype.toJSON = function () { return String(this) };
-      return [refused, String(new Old()), String(new Mine("m")), String(o), o.constructor, a.push(1), f.call, JSON.stringify({ n: 5n })]`;
+      return [refused, String(new Old()), String(new Mine("m")), String(o), o.constructor, a.push(1), f.call, JSON.stringify({ n: 5n }), new Error().name]`;
     expect((await runStep(sandbox, "javascript", code)).output).toEqual([
-      Array.from({ length: 8 }, () => "TypeError"),
+      Array.from({ length: 7 }, () => "TypeError"),
       "old",
       "Mine: m2",
       "o",
@@ -190,6 +191,7 @@ describe("built-ins in a step", () => {
       "own",
       2,
       '{"n":"5"}',
+      "Error",
     ]);
   });
   test("replaced globals change nothing of what ours do", async () => {
