@@ -1,19 +1,16 @@
 /**
- * How long Python takes to be ready, beside what else could run a step: `node bench/sandbox-python.ts`. Everything is
- * measured in one run on one machine, by turns, so that the ratios hold where the milliseconds do not. Processor time
- * counts all threads. Writes bench/results/sandbox-python.md.
+ * How long Python takes to be ready, beside what else could run a step: a section of bench/sandbox.ts. All is measured by
+ * turns on one machine, so that the ratios hold where the milliseconds do not. Processor time counts all threads.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { limitTable } from "../protocol/limits.ts";
 import { HostProcess } from "../runtime/host-process.ts";
 import { ensureSnapshot } from "../runtime/snapshot.ts";
 
-const rounds = Number(process.argv[2] ?? 9);
-const folder = mkdtempSync(path.join(tmpdir(), "stepvault-bench-"));
+const rounds = 7;
 const root = path.join(import.meta.dirname, "..");
 
 interface Sample {
@@ -63,7 +60,7 @@ async function warmStart(snapshotFile: string): Promise<Sample> {
         if (message.type === "done" || message.type === "failed") resolve();
       },
     });
-    run.send({ type: "prepare", code: "return 1" });
+    run.send({ type: "prepare", language: "python", code: "return 1" });
   });
   const wallMs = performance.now() - at;
   const rssMiB = (Number(readFileSync(`/proc/${host.pid}/statm`, "utf8").split(" ")[1]) * 4096) / 2 ** 20;
@@ -81,50 +78,56 @@ async function hostStart(language: "python" | "javascript", snapshotFile: string
   return { wallMs, cpuMs: Number.NaN, rssMiB };
 }
 
-const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+/** The section's text, with a table. The snapshot is kept in the folder. */
+export async function measurePythonStarts(cacheDir: string): Promise<string> {
+  const snapshotFile = await ensureSnapshot({ cacheDir });
+  const measurements: Record<string, () => Sample | Promise<Sample>> = {
+    [base]: () => inFreshProcess('const { loadPyodide } = await import("pyodide");', "await loadPyodide();"),
+    "cold start in an isolate, and the snapshot made": () =>
+      inFreshProcess(
+        importSession("sendSnapshot"),
+        'await sendSnapshot(worker, { type: "boot", language: "python" });',
+      ),
+    "restore in an isolate": () =>
+      inFreshProcess(
+        importSession("createPythonSession"),
+        `await createPythonSession(worker, ${JSON.stringify(snapshotFile)});`,
+      ),
+    "Python host, process and all": async () => await hostStart("python", snapshotFile),
+    "JavaScript host, process and all": async () => await hostStart("javascript", snapshotFile),
+    "`return 1` in a Python host that waits": async () => await warmStart(snapshotFile),
+    "`python3 -I -c pass`": () => ofCommand("python3", ["-I", "-c", "pass"]),
+    "`node -e 0`": () => ofCommand(process.execPath, ["-e", "0"]),
+  };
+  const samples = new Map<string, Sample[]>(Object.keys(measurements).map((name) => [name, []]));
+  for (let round = 0; round < rounds; round++)
+    for (const [name, measure] of Object.entries(measurements)) samples.get(name)?.push(await measure());
+  return describe(samples);
+}
 
-const snapshotFile = await ensureSnapshot({ cacheDir: folder, pythonPackages: undefined });
-const measurements: Record<string, () => Sample | Promise<Sample>> = {
-  "loadPyodide in plain Node": () =>
-    inFreshProcess('const { loadPyodide } = await import("pyodide");', "await loadPyodide();"),
-  "cold start in an isolate, and the snapshot made": () =>
-    inFreshProcess(importSession("sendSnapshot"), 'await sendSnapshot(worker, { type: "boot", language: "python" });'),
-  "restore in an isolate": () =>
-    inFreshProcess(
-      importSession("createPythonSession"),
-      `await createPythonSession(worker, ${JSON.stringify(snapshotFile)});`,
-    ),
-  "Python host, process and all": async () => await hostStart("python", snapshotFile),
-  "JavaScript host, process and all": async () => await hostStart("javascript", snapshotFile),
-  "warm start: `return 1` in a waiting host": async () => await warmStart(snapshotFile),
-  "`python3 -I -c pass`": () => ofCommand("python3", ["-I", "-c", "pass"]),
-  "`node -e 0`": () => ofCommand(process.execPath, ["-e", "0"]),
-};
-
-const samples = new Map<string, Sample[]>(Object.keys(measurements).map((name) => [name, []]));
-for (let round = 0; round < rounds; round++)
-  for (const [name, measure] of Object.entries(measurements)) samples.get(name)?.push(await measure());
-rmSync(folder, { recursive: true, force: true });
-
-const middle = (name: string, key: keyof Sample): number =>
-  median((samples.get(name) ?? []).map((sample) => sample[key]));
-const figure = (value: number): string => (Number.isNaN(value) ? "" : value.toFixed(value < 20 ? 1 : 0));
 const base = "loadPyodide in plain Node";
-const rows = [...samples.keys()].map((name) => {
-  const [wall, cpu] = [middle(name, "wallMs"), middle(name, "cpuMs")];
-  const faster = (value: number, of: keyof Sample): string =>
-    Number.isNaN(value) ? "" : `${(middle(base, of) / value).toFixed(1)} ×`;
-  return `| ${name} | ${figure(wall)} | ${faster(wall, "wallMs")} | ${figure(cpu)} | ${faster(cpu, "cpuMs")} | ${figure(middle(name, "rssMiB"))} |`;
-});
-const page = `# Starting Python
 
-Made by \`node bench/sandbox-python.ts\`: medians of ${rounds} rounds, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "processor"}.
-Of a process started for the measurement, resident memory is its growth; of a host it is all that the process holds.
+function describe(samples: ReadonlyMap<string, readonly Sample[]>): string {
+  const middle = (name: string, key: keyof Sample): number =>
+    median((samples.get(name) ?? []).map((sample) => sample[key]));
+  const rows = [...samples.keys()].map((name) => {
+    const [wall, cpu] = [middle(name, "wallMs"), middle(name, "cpuMs")];
+    const faster = (value: number, of: keyof Sample): string =>
+      Number.isNaN(value) ? "" : `${(middle(base, of) / value).toFixed(1)} ×`;
+    return `| ${name} | ${figure(wall)} | ${faster(wall, "wallMs")} | ${figure(cpu)} | ${faster(cpu, "cpuMs")} | ${figure(middle(name, "rssMiB"))} |`;
+  });
+  return `Medians of ${rounds} rounds. Of a process started for the measurement, resident memory is its growth; of a host it is all
+that the process holds.
 
 | what | ms | faster than loadPyodide | ms of processor | by processor time | MiB resident |
-| --- | --- | --- | --- | --- | --- |
-${rows.join("\n")}
-`;
-mkdirSync(path.join(import.meta.dirname, "results"), { recursive: true });
-writeFileSync(path.join(import.meta.dirname, "results/sandbox-python.md"), page);
-console.log(page);
+| --- | ---: | ---: | ---: | ---: | ---: |
+${rows.join("\n")}`;
+}
+
+function figure(value: number): string {
+  return Number.isNaN(value) ? "" : value.toFixed(value < 20 ? 1 : 0);
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+}

@@ -18,10 +18,7 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ["start", { summary: "database, queue and worker in one process", usage: startUsage, run: startCommand }],
   ["run", { summary: "run one step here, without a service", usage: runUsage, run: runCommand }],
   ["doctor", { summary: "whether steps can run on this machine", usage: doctorUsage, run: doctorCommand }],
-  [
-    "packages",
-    { summary: "lock the Python packages that steps may import", usage: packagesUsage, run: packagesCommand },
-  ],
+  ["packages", { summary: "lock the packages that steps may import", usage: packagesUsage, run: packagesCommand }],
   ["redact", { summary: "replace secrets in whatever passes through a pipe", usage: redactUsage, run: redactCommand }],
   ["demo", { summary: "four steps through the whole system, in a minute", usage: demoUsage, run: demoCommand }],
 ]);

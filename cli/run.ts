@@ -21,7 +21,7 @@ import { data, EventPrinter, exitCodeOf, exitCodes, note } from "./terminal.ts";
 
 export const runUsage = `stepvault run FILE [options]
 
-Runs one JavaScript (.js, .mjs) or Python (.py) step, without a service.
+Runs one JavaScript (.js, .mjs), TypeScript (.ts, .mts) or Python (.py) step, without a service.
 
   --param NAME=VALUE    a field of params; VALUE is JSON, or else a string (repeatable)
   --params-file FILE    params as a JSON file
@@ -64,6 +64,7 @@ export async function runCommand(args: string[]): Promise<number> {
     isolation: "run",
     memoryBytesMax: config.limitMaxima.memoryBytesMax,
     egressOpen: [...config.egressOpen, ...values.open],
+    javascriptPackages: config.javascriptPackages,
     pythonPackages: config.pythonPackages,
   });
   const printer = new EventPrinter();
@@ -140,7 +141,8 @@ function pick(secrets: readonly SecretValue[], references: readonly Reference[])
 function languageOf(file: string): Language {
   if (file.endsWith(".py")) return "python";
   if (/\.m?js$/.test(file)) return "javascript";
-  throw new StepvaultError("ERR_LANGUAGE_UNKNOWN", "Cannot run the file: its name ends neither in .js nor in .py");
+  if (/\.m?ts$/.test(file)) return "typescript";
+  throw new StepvaultError("ERR_LANGUAGE_UNKNOWN", "Cannot run the file: its name ends neither in .js, .ts nor .py");
 }
 
 function parseParam(text: string): [string, Json] {

@@ -12,6 +12,10 @@ const hostPort = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
 export const isolationModes = ["run", "project", "isolate"] as const;
 export type IsolationMode = (typeof isolationModes)[number];
 
+function packagesSetting(what: string, language: string): string {
+  return `Folder of the ${what} that ${language} steps may import, with a lock file (\`stepvault packages lock DIR\`); what is not as locked stops the start`;
+}
+
 const settingsSchema = z.object({
   STEPVAULT_DATA_DIR: z
     .string()
@@ -104,13 +108,8 @@ const settingsSchema = z.object({
     .describe(
       "Whether to start when a layer of the sandbox cannot be had on this machine: prefer does, require does not",
     ),
-  STEPVAULT_PYTHON_PACKAGES: z
-    .string()
-    .min(1)
-    .optional()
-    .describe(
-      "Folder of Python wheels with a lock file (`stepvault packages lock DIR`), which steps may import; a wheel that is not as locked stops the start",
-    ),
+  STEPVAULT_JAVASCRIPT_PACKAGES: z.string().min(1).optional().describe(packagesSetting("ES modules", "JavaScript")),
+  STEPVAULT_PYTHON_PACKAGES: z.string().min(1).optional().describe(packagesSetting("wheels", "Python")),
   STEPVAULT_EGRESS_OPEN: z
     .string()
     .default("")
@@ -153,6 +152,7 @@ export interface Config {
   readonly workerConcurrency: number;
   readonly hosts: HostSettings;
   readonly sandboxLayers: "prefer" | "require";
+  readonly javascriptPackages: string | undefined;
   readonly egressOpen: readonly string[];
   readonly pythonPackages: string | undefined;
   readonly limitMaxima: Limits;
@@ -194,6 +194,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       hostIdleMsMax: settings.STEPVAULT_HOST_IDLE_MS_MAX,
     },
     sandboxLayers: settings.STEPVAULT_SANDBOX_LAYERS,
+    javascriptPackages: settings.STEPVAULT_JAVASCRIPT_PACKAGES,
     pythonPackages: settings.STEPVAULT_PYTHON_PACKAGES,
     egressOpen: splitList(settings.STEPVAULT_EGRESS_OPEN),
     limitMaxima: Object.fromEntries(limitNames.map((name) => [name, maxima[maximumKeys[name]]])) as Limits,

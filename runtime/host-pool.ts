@@ -6,8 +6,9 @@
  */
 import type { HostSettings } from "../protocol/config.ts";
 import { StepvaultError } from "../protocol/error.ts";
-import { type Language, languages } from "../protocol/job.ts";
+import { type Interpreter, interpreters } from "../protocol/job.ts";
 import { HostProcess, type HostStartOptions } from "./host-process.ts";
+import { type JavaScriptPackage, readJavaScriptPackages } from "./javascript-packages.ts";
 import { ensureSnapshot } from "./snapshot.ts";
 import { readUsage } from "./watchdog.ts";
 
@@ -15,11 +16,13 @@ export interface HostPoolOptions extends HostSettings, HostStartOptions {
   readonly cacheDir: string;
   /** Told of each host that did not start, or ended while nobody used it. */
   readonly onFault?: ((error: Error) => void) | undefined;
+  /** Folders of packages that steps may import, with their lock files. */
+  readonly javascriptPackages?: string | undefined;
   readonly pythonPackages?: string | undefined;
 }
 
 interface Slot {
-  readonly language: Language;
+  readonly language: Interpreter;
   state: "starting" | "idle" | "busy" | "resetting" | "ending";
   host: HostProcess | undefined;
   /** Settles when the host has started or has failed to. */
@@ -33,7 +36,7 @@ interface Slot {
 }
 
 export interface HostRequest {
-  readonly language: Language;
+  readonly language: Interpreter;
   readonly projectId: string;
   readonly signal?: AbortSignal | undefined;
 }
@@ -58,10 +61,11 @@ export class HostPool {
   #options: HostPoolOptions;
   #slots = new Set<Slot>();
   #waiting: Waiting[] = [];
-  #failures = new Map<Language, { count: number; waits: boolean; timer: NodeJS.Timeout }>();
+  #failures = new Map<Interpreter, { count: number; waits: boolean; timer: NodeJS.Timeout }>();
   /** When a project that waits was last served, as a count. */
   #served = new Map<string, number>();
   #servedCount = 0;
+  #javascriptPackages: JavaScriptPackage[] | undefined;
   #closed = false;
   #sweep: NodeJS.Timeout;
 
@@ -73,10 +77,11 @@ export class HostPool {
 
   /** Starts the idle hosts of both languages and waits for one of each. Throws ERR_SANDBOX_START. */
   async warmUp(): Promise<void> {
+    this.#readPackages();
     await ensureSnapshot(this.#options);
     if (this.#options.hostsIdleMax === 0) return;
     // One after the other, so that a single host suffices to show that both languages start.
-    for (const language of languages) {
+    for (const language of interpreters) {
       const slot = await this.#take({ language, projectId: "" });
       slot.projectId = undefined;
       slot.runs = 0;
@@ -139,7 +144,7 @@ export class HostPool {
   /** Gives idle hosts to those who wait, and starts or vacates what is missing. Called after every change. */
   #serve(): void {
     if (this.#closed) return;
-    const coming = new Map(languages.map((language) => [language, this.#countComing(language)]));
+    const coming = new Map(interpreters.map((language) => [language, this.#countComing(language)]));
     let ending = this.#countState("ending");
     for (const waiting of this.#inTurn()) {
       const { language } = waiting;
@@ -166,7 +171,7 @@ export class HostPool {
   #startAhead(): void {
     if (this.#waiting.length > 0 || this.#countState("starting") > 0 || !this.#hasRoom()) return;
     const { hostsIdleMax } = this.#options;
-    const short = languages
+    const short = interpreters
       .filter((language) => this.#failures.get(language)?.waits !== true)
       .find((language) => this.#countFresh(language) < hostsIdleMax);
     if (short !== undefined) this.#start(short);
@@ -205,12 +210,12 @@ export class HostPool {
   }
 
   /** Hosts that will be idle soon; one that then turns out to be another project's is made up for at that time. */
-  #countComing(language: Language): number {
+  #countComing(language: Interpreter): number {
     const coming = [...this.#slots].filter(({ state }) => state === "starting" || state === "resetting");
     return coming.filter((slot) => slot.language === language).length;
   }
 
-  #countFresh(language: Language): number {
+  #countFresh(language: Interpreter): number {
     const waiting = [...this.#slots].filter(({ state }) => state === "starting" || state === "idle");
     return waiting.filter((slot) => slot.language === language && slot.projectId === undefined).length;
   }
@@ -226,7 +231,7 @@ export class HostPool {
     if (victim !== undefined) this.#end(victim);
   }
 
-  #start(language: Language): void {
+  #start(language: Interpreter): void {
     const slot: Slot = {
       language,
       state: "starting",
@@ -257,14 +262,25 @@ export class HostPool {
     this.#becomeIdle(slot);
   }
 
-  async #startHost(language: Language): Promise<HostProcess> {
-    if (language === "javascript") return await HostProcess.start({ type: "boot", language }, undefined, this.#options);
+  async #startHost(language: Interpreter): Promise<HostProcess> {
+    if (language === "javascript")
+      return await HostProcess.start(
+        { type: "boot", language, packages: this.#readPackages() },
+        undefined,
+        this.#options,
+      );
     const snapshotFile = await ensureSnapshot(this.#options);
     return await HostProcess.start({ type: "boot", language, snapshotFile }, undefined, this.#options);
   }
 
+  /** Read once: what changes later is not run. */
+  #readPackages(): JavaScriptPackage[] {
+    const { javascriptPackages: folder } = this.#options;
+    return (this.#javascriptPackages ??= folder === undefined ? [] : readJavaScriptPackages(folder));
+  }
+
   /** Waits longer after each failure. The first is tried again for those who wait; a second one is their answer. */
-  #reportFailure(language: Language, error: Error): void {
+  #reportFailure(language: Interpreter, error: Error): void {
     if (this.#closed) return;
     const count = (this.#failures.get(language)?.count ?? 0) + 1;
     const waitMs = Math.min(backOffMs.first * 2 ** (count - 1), backOffMs.max);
@@ -276,7 +292,7 @@ export class HostPool {
     for (const waiting of this.#waiting.filter((other) => other.language === language)) waiting.reject(error);
   }
 
-  #retry(language: Language): void {
+  #retry(language: Interpreter): void {
     const failure = this.#failures.get(language);
     if (failure !== undefined) failure.waits = false;
     this.#serve();
@@ -304,7 +320,7 @@ export class HostPool {
     this.#becomeIdle(slot);
   }
 
-  #forgetFailures(language: Language): void {
+  #forgetFailures(language: Interpreter): void {
     clearTimeout(this.#failures.get(language)?.timer);
     this.#failures.delete(language);
   }

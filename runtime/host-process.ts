@@ -11,7 +11,7 @@ import path from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { type ErrorCode, StepvaultError } from "../protocol/error.ts";
-import type { Language } from "../protocol/job.ts";
+import type { Interpreter } from "../protocol/job.ts";
 import { encodeFrame, FrameDecoder } from "./bridge/frame.ts";
 import { type HostFrame, hostFrameSchema, type HostMessage, type WorkerMessage } from "./bridge/messages.ts";
 import { detectLayers, permissionFlags, type SandboxLayers, wrapCommand } from "./layers.ts";
@@ -88,7 +88,7 @@ export interface HostRun {
 }
 
 export class HostProcess {
-  readonly language: Language;
+  readonly language: Interpreter;
   readonly startedAt = performance.now();
   /** Resolves when the process is gone. */
   readonly closed: Promise<void>;
@@ -107,7 +107,7 @@ export class HostProcess {
   #onReady: () => void = () => {};
   #ready: Promise<void>;
 
-  private constructor(language: Language, child: Child, handlers: HostHandlers) {
+  private constructor(language: Interpreter, child: Child, handlers: HostHandlers) {
     this.language = language;
     this.#child = child;
     this.#pid = child.pid ?? 0;
@@ -137,7 +137,8 @@ export class HostProcess {
   ): Promise<HostProcess> {
     const readable = [...readablePaths(), process.execPath];
     if (boot.snapshotFile !== undefined) readable.push(boot.snapshotFile);
-    else if (boot.language === "python") readable.push(zoneinfoFolder, ...(boot.wheels ?? []).map(({ file }) => file));
+    else if (boot.language === "python") readable.push(zoneinfoFolder);
+    for (const { file } of [...(boot.wheels ?? []), ...(boot.packages ?? [])]) readable.push(file);
     if (program !== hostMain) readable.push(path.dirname(program));
     const args = [...permissionFlags(readable), "--no-warnings", "--no-node-snapshot", program];
     const command = wrapCommand(

@@ -1,11 +1,10 @@
 /**
- * The operator's Python packages: a folder of wheels with a lock file of their hashes. Read once at the start of a
- * process; a wheel that is not in the lock file, differs from it, is missing or cannot run here stops the start. Nothing
- * is ever fetched. What the wheels hold becomes part of the snapshot (runtime/host/python-snapshot.ts).
+ * Folders of packages that steps may import, of both languages: wheels for Python, single-file ES modules for JavaScript,
+ * and one lock file with the SHA-256 of each. A process reads a folder once; a file that is not in the lock file, differs
+ * from it, is missing or is a link is refused, and nothing is ever fetched. Knows files only, not what is in them.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import path from "node:path";
 import { z } from "zod";
 import { StepvaultError } from "../protocol/error.ts";
@@ -14,110 +13,100 @@ export const lockFileName = "stepvault-packages.lock.json";
 
 const lockSchema = z.strictObject({
   version: z.literal(1),
-  /** File name of a wheel, and the SHA-256 of its bytes in hex. */
-  wheels: z.record(z.string().regex(/^[\w.+!-]+\.whl$/), z.string().regex(/^[0-9a-f]{64}$/)),
+  /** The path of a file in the folder, and the SHA-256 of its bytes in hex. */
+  files: z.record(z.string(), z.string().regex(/^[0-9a-f]{64}$/)),
 });
 
-export interface Wheel {
-  readonly name: string;
+/** A package, as it lies in the folder. */
+export interface PackageFile {
+  /** In the folder, with slashes. */
+  readonly path: string;
+  /** Where it really is. */
   readonly file: string;
   readonly sha256: string;
-  /** Whether it holds code compiled for WebAssembly. */
-  readonly native: boolean;
 }
 
-/** Writes the lock file for the wheels that lie in a folder now. Throws ERR_PACKAGES for one that cannot run here. */
-export function lockPackages(folder: string): Wheel[] {
-  const wheels = wheelNames(folder).map((name) => describeWheel(folder, name));
-  const lock = { version: 1, wheels: Object.fromEntries(wheels.map(({ name, sha256 }) => [name, sha256])) };
-  writeFileSync(path.join(folder, lockFileName), `${JSON.stringify(lock, undefined, 2)}\n`);
-  return wheels;
+const packageEnding = /\.(whl|m?js)$/;
+
+/** The packages that lie in a folder now, whatever is locked. Throws ERR_PACKAGES_INVALID. */
+export function findPackageFiles(folder: string): PackageFile[] {
+  const real = readOrRefuse("the folder", () => realpathSync(folder));
+  const entries = readOrRefuse("the folder", () => readdirSync(real, { recursive: true, withFileTypes: true }));
+  return entries
+    .filter((entry) => packageEnding.test(entry.name) && !entry.isDirectory())
+    .map((entry) => {
+      const file = path.join(entry.parentPath, entry.name);
+      const place = path.relative(real, file).split(path.sep).join("/");
+      // It could lead to a file that a sandbox host must not read.
+      if (!entry.isFile()) throw packagesError(`${place} is a link or no file`);
+      return { path: place, file, sha256: hashOf(readOrRefuse(place, () => readFileSync(file))) };
+    })
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** The wheels of a folder, each checked against the lock file. Throws ERR_PACKAGES. */
-export function readPackages(folder: string): Wheel[] {
+/** The packages of a folder, each compared with the lock file. Throws ERR_PACKAGES_INVALID. */
+export function readPackageFiles(folder: string): PackageFile[] {
   const locked = readLock(folder);
-  const present = wheelNames(folder);
-  for (const name of present)
-    if (!locked.has(name)) throw refused(name, `it is not in ${lockFileName}; if it is wanted, lock the folder again`);
-  return [...locked].map(([name, sha256]) => {
-    if (!present.includes(name)) throw refused(name, `${lockFileName} has it, but the folder does not`);
-    const wheel = describeWheel(folder, name);
-    if (wheel.sha256 !== sha256)
-      throw refused(
-        name,
-        `its SHA-256 begins with ${wheel.sha256.slice(0, 12)}, the lock file's with ${sha256.slice(0, 12)}`,
-      );
-    return wheel;
-  });
+  const present = findPackageFiles(folder);
+  const missing = [...locked.keys()].find((name) => !present.some((file) => file.path === name));
+  if (missing !== undefined) throw packagesError(`${lockFileName} has ${missing}, but the folder does not`);
+  for (const { path: name, sha256 } of present) {
+    const wanted = locked.get(name);
+    if (wanted === undefined)
+      throw packagesError(`${name} is not in ${lockFileName}; if it is wanted, lock the folder again`);
+    checkHash(name, sha256, wanted);
+  }
+  return present;
+}
+
+/** Writes the lock file for these packages. */
+export function writeLock(folder: string, packages: readonly PackageFile[]): void {
+  const files = Object.fromEntries(packages.map(({ path: name, sha256 }) => [name, sha256]));
+  writeFileSync(path.join(folder, lockFileName), `${JSON.stringify({ version: 1, files }, undefined, 2)}\n`);
+}
+
+/** The bytes of a package, which may have changed since the folder was read. Throws ERR_PACKAGES_INVALID. */
+export function readPackage({ name, file, sha256 }: { name: string; file: string; sha256: string }): Buffer {
+  const bytes = readOrRefuse(name, () => readFileSync(file));
+  checkHash(name, hashOf(bytes), sha256);
+  return bytes;
+}
+
+export function packagesError(reason: string): StepvaultError {
+  return new StepvaultError("ERR_PACKAGES_INVALID", `Cannot use the packages: ${reason}`);
 }
 
 function readLock(folder: string): Map<string, string> {
-  let lock: unknown;
+  const text = readOrRefuse(lockFileName, () => readFileSync(path.join(folder, lockFileName), "utf8"));
+  const { success, data } = lockSchema.safeParse(parseJson(text));
+  if (!success) throw packagesError(`${lockFileName} has another shape; \`stepvault packages lock DIR\` writes it`);
+  return new Map(Object.entries(data.files));
+}
+
+function parseJson(text: string): unknown {
   try {
-    lock = JSON.parse(readFileSync(path.join(folder, lockFileName), "utf8"));
+    return JSON.parse(text);
   } catch {
-    throw new StepvaultError(
-      "ERR_PACKAGES",
-      `Cannot read the Python packages: the folder has no readable ${lockFileName}; \`stepvault packages lock DIR\` writes it`,
-    );
-  }
-  const parsed = lockSchema.safeParse(lock);
-  if (!parsed.success)
-    throw new StepvaultError("ERR_PACKAGES", `Cannot read the Python packages: ${lockFileName} has another shape`);
-  return new Map(Object.entries(parsed.data.wheels));
-}
-
-function wheelNames(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-      .filter((name) => name.endsWith(".whl"))
-      .sort();
-  } catch {
-    throw new StepvaultError(
-      "ERR_PACKAGES",
-      "Cannot read the Python packages: the folder is not there or not readable",
-    );
+    return undefined;
   }
 }
 
-function describeWheel(folder: string, name: string): Wheel {
-  // Node asks for permission to read the target of a link, not the link.
-  const file = realpathSync(path.join(folder, name));
-  return { name, file, sha256: createHash("sha256").update(readFileSync(file)).digest("hex"), native: isNative(name) };
-}
-
-let knownPlatforms: { python: string; platforms: readonly string[] } | undefined;
-
-/** For which Python and platforms Pyodide's own wheels are built, by its lock file. */
-function pyodideTags(): { python: string; platforms: readonly string[] } {
-  if (knownPlatforms !== undefined) return knownPlatforms;
-  const { info } = createRequire(import.meta.url)("pyodide/pyodide-lock.json") as {
-    info: { abi_version: string; python: string };
-  };
-  const [major, minor] = info.python.split(".");
-  const platforms = ["pyodide", "pyemscripten"].map((name) => `${name}_${info.abi_version}_wasm32`);
-  knownPlatforms = { python: `cp${major}${minor}`, platforms };
-  return knownPlatforms;
-}
-
-/** By the tags that end a wheel's name: Python versions, ABI, platforms. Throws for a wheel of another kind. */
-function isNative(name: string): boolean {
-  const parts = name.slice(0, -".whl".length).split("-");
-  const [pythons = "", abi = "", platform = ""] = parts.slice(-3);
-  if (parts.length !== 5 && parts.length !== 6) throw refused(name, "its name is not that of a wheel");
-  const { python, platforms } = pyodideTags();
-  if (abi === "none" && platform === "any") {
-    if (pythons.split(".").some((tag) => tag === "py3" || /^py3\d+$/.test(tag) || tag === python)) return false;
-    throw refused(name, `it is for ${pythons}, and Python here is ${python}`);
-  }
-  if (pythons.split(".").includes(python) && platform.split(".").some((tag) => platforms.includes(tag))) return true;
-  throw refused(
-    name,
-    `it is built for ${pythons}-${abi}-${platform}; only pure Python (py3-none-any) and ${python}-…-${platforms.join(" or ")} run here`,
+function checkHash(name: string, found: string, wanted: string): void {
+  if (found === wanted) return;
+  throw packagesError(
+    `the SHA-256 of ${name} begins with ${found.slice(0, 12)}, the lock file's with ${wanted.slice(0, 12)}`,
   );
 }
 
-function refused(name: string, reason: string): StepvaultError {
-  return new StepvaultError("ERR_PACKAGES", `Cannot use the Python package ${name}: ${reason}`);
+function hashOf(bytes: Buffer): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+function readOrRefuse<Content>(what: string, read: () => Content): Content {
+  try {
+    return read();
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? "unreadable";
+    throw packagesError(`${what} cannot be read (${reason})`);
+  }
 }

@@ -4,7 +4,7 @@
  * neither queue nor vault: the caller resolves references, receives events and is told how the run ended.
  */
 import { type Position, StepvaultError } from "../protocol/error.ts";
-import type { Json, Language, LogLevel, NetworkPolicy } from "../protocol/job.ts";
+import { interpreterOf, type Json, type Language, type LogLevel, type NetworkPolicy } from "../protocol/job.ts";
 import type { Limits } from "../protocol/limits.ts";
 import { EgressBroker, type EgressRecord } from "./egress/broker.ts";
 import { Budget } from "./bridge/budget.ts";
@@ -66,8 +66,6 @@ function isClean(result: { output: string } | { error: StepvaultError }): boolea
 export interface SandboxOptions extends HostPoolOptions {
   /** Private host:port pairs that steps may reach. */
   readonly egressOpen: readonly string[];
-  /** Folder of the Python packages that steps may import, with its lock file. */
-  readonly pythonPackages?: string | undefined;
 }
 
 export class Sandbox {
@@ -97,7 +95,8 @@ export class Sandbox {
     let broker: EgressBroker;
     try {
       broker = new EgressBroker({ policy: step.network, open: this.#egressOpen, limits: step.limits });
-      lease = await this.pool.take({ language: step.language, projectId: step.projectId, signal: caller.signal });
+      const language = interpreterOf(step.language);
+      lease = await this.pool.take({ language, projectId: step.projectId, signal: caller.signal });
     } catch (error) {
       return { outcome: { error: asError(error), usage: { wallMs: 0, cpuMs: 0, memoryPeakBytes: 0 } }, lost: false };
     }
@@ -166,7 +165,7 @@ class SandboxRun {
     );
     if (caller.signal?.aborted) queueMicrotask(this.#onAbort);
     caller.signal?.addEventListener("abort", this.#onAbort);
-    this.#host.send({ type: "prepare", code: step.code });
+    this.#host.send({ type: "prepare", code: step.code, language: step.language });
   }
 
   #receive(message: HostMessage): void {

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { StepvaultError } from "../protocol/error.ts";
 import { HostProcess, zoneinfoFolder } from "./host-process.ts";
 import { isIntact } from "./host/snapshot-file.ts";
-import { readPackages, type Wheel } from "./packages.ts";
+import { readWheels, type Wheel } from "./python-packages.ts";
 
 const oldAfterMs = 7 * 24 * 3_600_000;
 const ready = new Map<string, Promise<string>>();
@@ -38,7 +38,7 @@ export async function ensureSnapshot({ cacheDir, pythonPackages = "" }: Snapshot
 }
 
 async function checkOrMake(folder: string, pythonPackages: string): Promise<string> {
-  const wheels = pythonPackages === "" ? [] : readPackages(pythonPackages);
+  const wheels = pythonPackages === "" ? [] : readWheels(pythonPackages);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   refuseShared(folder);
   const file = path.join(folder, `python-${fingerprint(wheels)}.snapshot`);

@@ -9,6 +9,7 @@ import type { Redacted } from "../protocol/redacted.ts";
 import type { SecretValue } from "../protocol/secret.ts";
 import { inputReferences, renderInputs } from "../runtime/binding/inputs.ts";
 import type { Sandbox, SandboxEvent, SandboxOutcome } from "../runtime/sandbox.ts";
+import { excerptOf } from "./excerpt.ts";
 import type { RunRedaction } from "./run-redaction.ts";
 import type { StepPlan } from "./step-plan.ts";
 
@@ -56,7 +57,8 @@ export async function executeStep(sandbox: Sandbox, execution: Execution): Promi
   } catch (error) {
     const known = toStepvaultError(error);
     if (known.fault === "system") execution.onSystemFault(known);
-    return redaction.failure(runId, known, usage);
+    const excerpt = known.position === undefined ? undefined : excerptOf(execution.plan.code, known.position);
+    return redaction.failure(runId, known, { usage, excerpt });
   }
 }
 

@@ -21,7 +21,7 @@ export function lostResult(runId: string, queueMs = 0): Redacted<RunResult> {
 /** The result of a run that this process has not run. */
 export function unstartedResult(runId: string, error: StepvaultError, queueMs = 0): Redacted<RunResult> {
   const usage = { queueMs, wallMs: 0, cpuMs: 0, memoryPeakBytes: 0, stdoutBytes: 0, logEntries: 0, requests: 0 };
-  return new RunRedaction().failure(runId, error, usage);
+  return new RunRedaction().failure(runId, error, { usage });
 }
 
 /**

@@ -175,7 +175,7 @@ async function reject(
 
 function failed({ runId, queueMs, redaction }: RunInProgress, error: StepvaultError): Redacted<RunResult> {
   const usage: Usage = { queueMs, wallMs: 0, cpuMs: 0, memoryPeakBytes: 0, stdoutBytes: 0, logEntries: 0, requests: 0 };
-  return redaction.failure(runId, error, usage);
+  return redaction.failure(runId, error, { usage });
 }
 
 /** The run of a job: the id that it carries, else one made from the job's own, so that a retry is the same run. */

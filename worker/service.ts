@@ -48,6 +48,7 @@ export class Service {
       memoryBytesMax: config.limitMaxima.memoryBytesMax,
       egressOpen: config.egressOpen,
       onFault: (error) => this.log.logger.error({ err: error }, "a sandbox host is not there"),
+      javascriptPackages: config.javascriptPackages,
       pythonPackages: config.pythonPackages,
     });
   }

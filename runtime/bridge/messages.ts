@@ -4,8 +4,9 @@
  */
 import { z } from "zod";
 import { errorCodes } from "../../protocol/error.ts";
-import { languages } from "../../protocol/job.ts";
+import { interpreters, languages } from "../../protocol/job.ts";
 import { limitNames, type LimitName } from "../../protocol/limits.ts";
+import { cryptoEnvelopeSchema } from "./crypto.ts";
 
 const position = { line: z.int().nonnegative(), column: z.int().nonnegative() };
 
@@ -102,6 +103,8 @@ export const guestMessageSchema = z.discriminatedUnion("type", [
     base: z.string().optional(),
     set: z.strictObject({ key: z.enum(urlKeys), value: z.string() }).optional(),
   }),
+  cryptoEnvelopeSchema,
+  z.strictObject({ type: z.literal("import"), id: z.int(), name: z.string().max(1_000) }),
   z.strictObject({ type: z.literal("done"), output: z.string() }),
   z.strictObject({ type: z.literal("fail"), error: guestErrorSchema }),
 ]);
@@ -132,15 +135,17 @@ export type HostMessage = z.infer<typeof hostMessageSchema>;
 const workerMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("boot"),
-    language: z.enum(languages),
+    language: z.enum(interpreters),
     /** Python only: the snapshot to start from; absent to make one and send it back. */
     snapshotFile: z.string().optional(),
     /** Python only: the packages that the snapshot to make holds. */
     wheels: z
       .array(z.strictObject({ name: z.string(), file: z.string(), sha256: z.string(), native: z.boolean() }))
       .optional(),
+    /** JavaScript only: what steps may import. */
+    packages: z.array(z.strictObject({ name: z.string(), file: z.string(), sha256: z.string() })).optional(),
   }),
-  z.strictObject({ type: z.literal("prepare"), code: z.string() }),
+  z.strictObject({ type: z.literal("prepare"), code: z.string(), language: z.enum(languages) }),
   z.strictObject({
     type: z.literal("execute"),
     values: z.array(z.tuple([z.string(), z.string()])),

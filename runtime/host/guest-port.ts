@@ -14,10 +14,11 @@ import {
   type ResponseMessage,
 } from "../bridge/messages.ts";
 import { Budget } from "../bridge/budget.ts";
+import { answerCrypto } from "./crypto.ts";
 import type { WorkerPort } from "./worker-port.ts";
 
 /** Calls for whose answer the isolate's thread waits. */
-type WaitingType = "sleep" | "barrier" | "random" | "url" | "blockingRequest";
+type WaitingType = "sleep" | "barrier" | "random" | "url" | "crypto" | "blockingRequest";
 
 /** A guest that sends what its prelude never would: the step's doing, and so the step's fault. */
 const tampered: HostError = { code: "ERR_STEP_EXITED", message: "Cannot go on: the step changed the code around it" };
@@ -42,6 +43,7 @@ export class GuestPort {
   #pendingCalls = 0;
   #onQuiet: (() => void) | undefined;
   #closed = new AbortController();
+  #import: (id: number, name: string) => Promise<void> = async () => {};
 
   /** `toUserText` puts the user's own code back into messages that quote what binding made of it. */
   constructor(worker: WorkerPort, limits: Limits, toUserText: (text: string) => string = (text) => text) {
@@ -53,6 +55,11 @@ export class GuestPort {
   /** Sets how an event reaches the guest. */
   onDeliver(deliver: (text: string) => void): void {
     this.#deliver = deliver;
+  }
+
+  /** Sets how a package reaches the guest that asks for it. Must not reject. */
+  onImport(load: (id: number, name: string) => Promise<void>): void {
+    this.#import = load;
   }
 
   /** One call of the guest, as JSON text. Answers with JSON text, at once or, for a blocking call, later. */
@@ -124,6 +131,8 @@ export class GuestPort {
         return message.length === 0 ? { uuid: randomUUID() } : { bytes: [...randomBytes(message.length)] };
       case "url":
         return { parts: parseUrl(message) };
+      case "crypto":
+        return await answerCrypto(message);
       case "blockingRequest":
         return await this.#requestAndWait(message.request);
       default:
@@ -144,6 +153,10 @@ export class GuestPort {
         return this.#stopTimer(message.id);
       case "request":
         this.#request(message.id, message.request);
+        return;
+      case "import":
+        this.outstanding += 1;
+        void this.#import(message.id, message.name).finally(() => (this.outstanding -= 1));
         return;
       case "abort":
         return this.#worker.send(message);

@@ -6,9 +6,9 @@
 import { StepvaultError } from "../../protocol/error.ts";
 import type { HostError, WorkerFrame, WorkerMessage } from "../bridge/messages.ts";
 import type { GuestPort } from "./guest-port.ts";
-import { createJavaScriptSession } from "./javascript.ts";
+import { javascriptSessions } from "./javascript.ts";
 import { createPythonSession, sendSnapshot } from "./python.ts";
-import type { Session } from "./session.ts";
+import type { OpenSession, Session } from "./session.ts";
 import { WorkerPipe, WorkerPort } from "./worker-port.ts";
 
 type BootMessage = Extract<WorkerMessage, { type: "boot" }>;
@@ -21,16 +21,18 @@ interface Place {
   work: Promise<void>;
 }
 
-let bootMessage: BootMessage | undefined;
+let openSession: OpenSession | undefined;
 /** The session of the run that is under way, or that the next run will have. */
 let place: Place | undefined;
 
 async function handle({ run, message }: WorkerFrame): Promise<void> {
   if (message.type === "boot") {
-    bootMessage = message;
-    if (message.language === "python" && message.snapshotFile === undefined)
+    if (message.language === "python" && message.snapshotFile === undefined) {
       await sendSnapshot(new WorkerPort(pipe), message);
-    else place = await openPlace(message);
+    } else {
+      openSession = sessionsOf(message);
+      place = await openPlace(openSession);
+    }
     pipe.send(0, { type: "ready" });
     return;
   }
@@ -49,7 +51,7 @@ async function handle({ run, message }: WorkerFrame): Promise<void> {
 
 async function work(at: Place, message: Extract<WorkerMessage, { type: "prepare" | "execute" }>): Promise<void> {
   if (message.type === "execute") at.guest = await at.session.execute(message);
-  else at.port.send({ type: "references", references: await at.session.prepare(message.code) });
+  else at.port.send({ type: "references", references: await at.session.prepare(message.code, message.language) });
 }
 
 /** Ends a run, and makes the place for the next one only when nothing of it is left. */
@@ -59,16 +61,19 @@ async function release({ port, session, work: lastWork }: Place): Promise<void> 
   await lastWork.catch(() => {});
   await session.dispose();
   pipe.send(port.run, { type: "idle" });
-  if (bootMessage === undefined) return;
-  place = await openPlace(bootMessage);
+  if (openSession === undefined) return;
+  place = await openPlace(openSession);
   pipe.send(0, { type: "ready" });
 }
 
-async function openPlace(boot: BootMessage): Promise<Place> {
+function sessionsOf({ language, packages = [], snapshotFile = "" }: BootMessage): OpenSession {
+  if (language === "javascript") return javascriptSessions(packages);
+  return async (port) => await createPythonSession(port, snapshotFile);
+}
+
+async function openPlace(open: OpenSession): Promise<Place> {
   const port = new WorkerPort(pipe);
-  const session =
-    boot.language === "javascript" ? createJavaScriptSession(port) : createPythonSession(port, boot.snapshotFile ?? "");
-  return { port, session: await session, work: Promise.resolve() };
+  return { port, session: await open(port), work: Promise.resolve() };
 }
 
 function describe(error: unknown): HostError {

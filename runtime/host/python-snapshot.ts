@@ -3,12 +3,11 @@
  * what steps use most, and its memory is taken. Runs in a sandbox host that serves no run, so a snapshot holds nothing
  * of one. About 4 s, once per version of the code and set of packages.
  */
-import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { StepvaultError } from "../../protocol/error.ts";
 import type { WorkerMessage } from "../bridge/messages.ts";
+import { packagesError, readPackage } from "../packages.ts";
 import { cutWasm } from "./pyodide-cut.ts";
 import {
   bootInterpreter,
@@ -45,7 +44,7 @@ export async function makeSnapshot(run: IsolateOfRun, wheels: readonly Wheel[]):
     arguments: { copy: true },
     result: { copy: true },
   })) as Taken;
-  if ("error" in taken) throw new StepvaultError("ERR_PACKAGES", `Cannot use the Python packages: ${taken.error}`);
+  if ("error" in taken) throw packagesError(taken.error);
   return encodeSnapshot({
     script: Buffer.from(text, "latin1"),
     scriptCache: new Uint8Array(await compileCache(run.isolate, text)),
@@ -86,9 +85,6 @@ function readZones(folder: string): [string, ArrayBuffer][] {
 }
 
 /** A wheel's bytes, if they are still those that were verified. */
-function readWheel({ name, file, sha256 }: Wheel): ArrayBuffer {
-  const bytes = readBuffer(file);
-  if (createHash("sha256").update(new Uint8Array(bytes)).digest("hex") !== sha256)
-    throw new StepvaultError("ERR_PACKAGES", `Cannot load the package ${name}: the file changed after it was verified`);
-  return bytes;
+function readWheel(wheel: Wheel): ArrayBuffer {
+  return new Uint8Array(readPackage(wheel)).buffer;
 }

@@ -1,5 +1,6 @@
 /** Processes as the kernel sees them: what a test's own process has started, and what is still there. */
 import { existsSync, readFileSync } from "node:fs";
+import type { Sandbox } from "../../runtime/sandbox.ts";
 
 function childrenOf(pid: number): number[] {
   try {
@@ -24,6 +25,14 @@ function commandOf(pid: number): string {
   } catch {
     return "";
   }
+}
+
+/** Waits until every host that this process has started is one that its pool knows, and unused. */
+export async function onlyIdleHostsAreLeft({ pool }: Sandbox): Promise<void> {
+  await eventually("all hosts are idle", () => {
+    const { hosts, idle } = pool.count();
+    return idle === hosts && hostsOf().length === hosts;
+  });
 }
 
 /** Whether a process is there and not only waiting to be collected. */

@@ -1,14 +1,13 @@
 /**
  * Thirty attacks on a Python sandbox, each in a real host: what published escapes of Pyodide did, and what ends or
- * floods a process. Goal: each ends exactly as its vector says. Method: data-driven; after each case the next run of
- * somebody else succeeds, and no host process is left.
+ * floods a process. Goal: each ends exactly as its vector says. Method: data-driven, with hosts shared by all projects;
+ * after each case the next run of somebody else succeeds, and no host process is left but those that wait for a run.
  */
-import { readdirSync, readFileSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Json } from "../../../protocol/job.ts";
 import type { Limits } from "../../../protocol/limits.ts";
 import type { Sandbox } from "../../../runtime/sandbox.ts";
+import { onlyIdleHostsAreLeft } from "../../helpers/processes.ts";
 import { openTestSandbox, runStep } from "../../helpers/sandbox.ts";
 import vectors from "../vectors/python-attacks.json" with { type: "json" };
 
@@ -30,29 +29,9 @@ interface Attack {
 
 let sandbox: Sandbox;
 beforeAll(() => {
-  sandbox = openTestSandbox([], 0);
+  sandbox = openTestSandbox([], 0, { isolation: "isolate" });
 });
 afterAll(async () => await sandbox.close());
-
-/** Sandbox hosts that this process has started and that are still there. */
-function hosts(): string[] {
-  return readdirSync("/proc").filter((pid) => {
-    try {
-      if (!/^\d+$/.test(pid) || !readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("runtime/host/main"))
-        return false;
-      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-      const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return Number(parent) === process.pid && state !== "Z";
-    } catch {
-      return false;
-    }
-  });
-}
-
-async function noHostIsLeft(): Promise<void> {
-  for (let waited = 0; hosts().length > 0 && waited < 3_000; waited += 20) await sleep(20);
-  expect(hosts()).toEqual([]);
-}
 
 describe("attacks from Python", () => {
   test("the vectors are all there", () => expect(vectors).toHaveLength(30));
@@ -69,12 +48,13 @@ describe("attacks from Python", () => {
     const again = expected.differs === undefined ? [] : (await runStep(sandbox, "python", code)).output;
     const repeated = (expected.differs ?? []).filter((i) => (again as Json[])[i] === (output as Json[])[i]);
     expect(repeated).toEqual([]);
-    await noHostIsLeft();
+    await onlyIdleHostsAreLeft(sandbox);
     const next = await runStep(sandbox, "python", 'import json\nreturn [<<secrets.k>>, json.dumps({"a": 1})]', {
+      projectId: "another",
       secrets: { k: "of another project" },
     });
     expect(next.output).toEqual(["of another project", '{"a": 1}']);
     expect(next.text).toBe("");
-    await noHostIsLeft();
+    await onlyIdleHostsAreLeft(sandbox);
   });
 });

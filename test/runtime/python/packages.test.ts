@@ -7,7 +7,8 @@ import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSyn
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { lockFileName, lockPackages, readPackages } from "../../../runtime/packages.ts";
+import { findPackageFiles, lockFileName, writeLock } from "../../../runtime/packages.ts";
+import { readWheels, toWheels } from "../../../runtime/python-packages.ts";
 import type { Sandbox } from "../../../runtime/sandbox.ts";
 import { openTestSandbox, runStep } from "../../helpers/sandbox.ts";
 import { debianWheels, writeWheel } from "./wheel.ts";
@@ -15,13 +16,14 @@ import { debianWheels, writeWheel } from "./wheel.ts";
 const main = path.join(import.meta.dirname, "../../../cli/main.ts");
 let folder: string;
 let sandbox: Sandbox;
+const lock = (packages: string): void => writeLock(packages, findPackageFiles(packages));
 const openSandbox = (pythonPackages: string): Sandbox =>
   openTestSandbox([], 0, { cacheDir: path.join(folder, "cache"), pythonPackages });
 
 beforeAll(() => {
   folder = mkdtempSync(path.join(tmpdir(), "stepvault-packages-"));
   debianWheels(folder, ["idna", "certifi", "six", "urllib3", "chardet", "requests"]);
-  lockPackages(folder);
+  lock(folder);
   sandbox = openSandbox(folder);
 });
 afterAll(async () => {
@@ -38,7 +40,7 @@ function ownFolder(name: string, contents: Record<string, string>, wheel = "mine
 }
 
 const refusal = (message: string): unknown =>
-  expect.objectContaining({ code: "ERR_PACKAGES", fault: "system", message: expect.stringContaining(message) });
+  expect.objectContaining({ code: "ERR_PACKAGES_INVALID", fault: "system", message: expect.stringContaining(message) });
 
 describe("packages", () => {
   test("real packages are imported, with their data files and compiled beforehand", async () => {
@@ -68,7 +70,7 @@ except Exception as error: return str(error).split("\\n")[0]`;
   });
   test("an interpreter that can link compiled packages starts too", async () => {
     const own = ownFolder("linkable", { "tiny.py": "x = 41" }, "tiny-1.0-cp314-cp314-pyodide_2026_0_wasm32.whl");
-    lockPackages(own);
+    lock(own);
     const linkable = openSandbox(own);
     const { output } = await runStep(
       linkable,
@@ -80,47 +82,50 @@ except Exception as error: return str(error).split("\\n")[0]`;
   });
   test("a wheel that was changed after it was locked stops the start", () => {
     const own = ownFolder("changed", { "mine.py": "x = 1" });
-    lockPackages(own);
-    expect(readPackages(own)).toHaveLength(1);
+    lock(own);
+    expect(readWheels(own)).toHaveLength(1);
     appendFileSync(path.join(own, "mine-1.0-py3-none-any.whl"), "\0");
-    expect(() => readPackages(own)).toThrow(refusal("its SHA-256 begins with"));
+    expect(() => readWheels(own)).toThrow(refusal("the SHA-256 of mine-1.0-py3-none-any.whl begins with"));
   });
   test("a wheel that is not in the lock file, and one that is missing, stop the start", () => {
     const own = ownFolder("more", { "mine.py": "x = 1" });
-    lockPackages(own);
+    lock(own);
     writeWheel(path.join(own, "other-1.0-py3-none-any.whl"), { "other.py": "x = 1" });
-    expect(() => readPackages(own)).toThrow(refusal("other-1.0-py3-none-any.whl: it is not in"));
+    expect(() => readWheels(own)).toThrow(refusal("other-1.0-py3-none-any.whl is not in"));
     renameSync(path.join(own, "other-1.0-py3-none-any.whl"), path.join(own, "mine-1.0-py3-none-any.whl"));
     renameSync(path.join(own, "mine-1.0-py3-none-any.whl"), path.join(own, "away"));
-    expect(() => readPackages(own)).toThrow(refusal("but the folder does not"));
+    expect(() => readWheels(own)).toThrow(refusal("but the folder does not"));
   });
   test.each([
     ["no lock file", undefined],
     ["a lock file that is no JSON", "{"],
-    ["a lock file that names a path", '{"version":1,"wheels":{"../x.whl":"00"}}'],
+    ["a lock file with a hash that is none", '{"version":1,"files":{"mine-1.0-py3-none-any.whl":"00"}}'],
+    ["a lock file of another version", '{"version":2,"files":{}}'],
   ])("%s stops the start", (what, text) => {
     const own = ownFolder(what.replaceAll(" ", "-"), { "mine.py": "x = 1" });
     if (text !== undefined) writeFileSync(path.join(own, lockFileName), text);
-    expect(() => readPackages(own)).toThrow(refusal("Cannot read the Python packages"));
+    expect(() => readWheels(own)).toThrow(refusal(lockFileName));
   });
   test.each([
     ["numpy-2.0-cp314-cp314-manylinux_2_28_x86_64.whl", "only pure Python"],
     ["numpy-2.0-cp313-cp313-pyodide_2025_0_wasm32.whl", "only pure Python"],
     ["old-1.0-py2-none-any.whl", "it is for py2"],
     ["noname.whl", "its name is not that of a wheel"],
-  ])("%s cannot be locked", (wheel, message) => {
-    expect(() => lockPackages(ownFolder(`refused-${wheel}`, { "x.py": "" }, wheel))).toThrow(refusal(message));
+  ])("%s is refused", (wheel, message) => {
+    expect(() => toWheels(findPackageFiles(ownFolder(`refused-${wheel}`, { "x.py": "" }, wheel)))).toThrow(
+      refusal(message),
+    );
   });
-  test("a wheel built for this Pyodide can be locked, and is marked as compiled", () => {
+  test("a wheel built for this Pyodide is marked as compiled", () => {
     const own = ownFolder("native", { "x.py": "" }, "numpy-2.0-cp314-cp314-pyodide_2026_0_wasm32.whl");
-    expect(lockPackages(own)).toMatchObject([{ native: true }]);
+    expect(toWheels(findPackageFiles(own))).toMatchObject([{ native: true }]);
   });
   test.each([
     ["outside", { "../../outside.py": "x = 1" }, "lies outside of the package"],
     ["compiled", { "mine/fast.so": "\0asm" }, "holds compiled code"],
   ])("a wheel with a file that is %s stops the start", async (name, contents, message) => {
     const own = ownFolder(`bad-${name}`, contents);
-    lockPackages(own);
+    lock(own);
     const bad = openSandbox(own);
     const { outcome } = await runStep(bad, "python", "return 1");
     await bad.close();
@@ -130,13 +135,16 @@ except Exception as error: return str(error).split("\\n")[0]`;
     const own = ownFolder("command", { "mine.py": "x = 1" });
     const packages = (action: string): ReturnType<typeof spawnSync> =>
       spawnSync(process.execPath, ["--no-warnings", main, "packages", action, own], { encoding: "utf8" });
-    expect(packages("check")).toMatchObject({ status: 4, stderr: expect.stringContaining("error[ERR_PACKAGES]") });
+    expect(packages("check")).toMatchObject({
+      status: 4,
+      stderr: expect.stringContaining("error[ERR_PACKAGES_INVALID]"),
+    });
     expect(packages("lock")).toMatchObject({ status: 0, stdout: expect.stringMatching(/^[0-9a-f]{64} {2}mine-1\.0/) });
     expect(packages("check")).toMatchObject({ status: 0, stdout: expect.stringContaining("mine-1.0") });
     expect(packages("other")).toMatchObject({ status: 2 });
   });
   test("the lock file is plain JSON that can be reviewed", () => {
-    const lock = JSON.parse(readFileSync(path.join(folder, lockFileName), "utf8")) as { wheels: object };
-    expect(Object.keys(lock.wheels)).toContain("idna-1.0-py3-none-any.whl");
+    const locked = JSON.parse(readFileSync(path.join(folder, lockFileName), "utf8")) as { files: object };
+    expect(Object.keys(locked.files)).toContain("idna-1.0-py3-none-any.whl");
   });
 });
