@@ -11,13 +11,15 @@ import { StepvaultError, toStepvaultError } from "../protocol/error.ts";
 import { createId } from "../protocol/ids.ts";
 import { limitNames, type Limits, limitTable } from "../protocol/limits.ts";
 import { checkRedis } from "../runs/queue.ts";
+import { readJavaScriptPackages } from "../runtime/javascript-packages.ts";
 import { detectLayers } from "../runtime/layers.ts";
+import { readWheels } from "../runtime/python-packages.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
 import { data, exitCodes, paint, table } from "./terminal.ts";
 
 export const doctorUsage = `stepvault doctor [--json]
 
-Checks what steps need to run here: Node, settings, database, Redis, master key, cache, and the layers of the sandbox.
+Checks what steps need to run here: Node, settings, database, Redis, master key, cache, packages, and the layers of the sandbox.
 Changes nothing. Exit code 0 when nothing fails, 4 otherwise; a warning is no failure.`;
 
 const nodeMajorMin = 26;
@@ -56,6 +58,7 @@ async function settingsChecks(): Promise<Check[]> {
     check("queue", async () => await describeQueue(config)),
     check("master key", async () => describeMasterKey(config)),
     check("snapshot cache", async () => describeCache(config)),
+    check("packages", async () => describePackages(config)),
     check("javascript", async () => await runStep(config)),
   ]);
   return [
@@ -111,6 +114,12 @@ function describeCache({ dataDir }: Config): string {
   if (!existsSync(folder)) return `${folder}, ${state}`;
   const snapshots = readdirSync(folder).filter((name) => name.endsWith(".snapshot")).length;
   return `${folder}, ${state}, ${snapshots} Python snapshot(s)`;
+}
+
+function describePackages({ javascriptPackages, pythonPackages }: Config): string {
+  const modules = javascriptPackages === undefined ? [] : readJavaScriptPackages(javascriptPackages);
+  const wheels = pythonPackages === undefined ? [] : readWheels(pythonPackages);
+  return `${modules.length} for JavaScript, ${wheels.length} for Python, all as locked`;
 }
 
 /** Whether a folder can be written, or made in the nearest one that exists. */

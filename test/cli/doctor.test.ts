@@ -39,6 +39,7 @@ test("a machine that can run steps passes, and nothing is made", async () => {
     queue: "ok",
     "master key": "ok",
     "snapshot cache": "ok",
+    packages: "ok",
     javascript: "ok",
     "sandbox layer permission": "ok",
   });
@@ -52,10 +53,11 @@ test("every wrong part is named at once, without the passwords in the settings",
   const { code, checks, text } = await doctor({
     STEPVAULT_DATABASE_URL: "postgres://user:hunter2@127.0.0.1:1/none",
     STEPVAULT_REDIS_URL: "redis://:hunter2@127.0.0.1:1",
+    STEPVAULT_PYTHON_PACKAGES: folder,
   });
   expect(code).toBe(4);
-  expect([checks["database"], checks["queue"], checks["master key"]].map((check) => check?.verdict)).toEqual(
-    Array(3).fill("fail"),
+  expect(["database", "queue", "master key", "packages"].map((name) => checks[name]?.verdict)).toEqual(
+    Array(4).fill("fail"),
   );
   expect(checks["master key"]?.detail).toContain("mode 0644");
   expect(text).not.toMatch(/hunter2|not-to-be-shown/);

@@ -92,6 +92,20 @@ describe("isolation", () => {
   });
 });
 
+describe("the runs of one host", () => {
+  test("each have their own memory limit, whatever isolate was ready", async () => {
+    open({ hostsMax: 1, isolation: "isolate" });
+    const small = { limits: { memoryBytesMax: 16 * 1024 * 1024 } };
+    const fill = "const kept = []; for (let i = 0; i < 6e6; i++) kept.push({ i }); return kept.length";
+    await run("return 1");
+    const first = hostsOf();
+    for (const options of [{}, small, {}, small]) expect((await run("return 2", options)).output).toBe(2);
+    expect((await run("return new Array(3e6).fill(1.5).length")).output).toBe(3e6);
+    expect(hostsOf()).toEqual(first);
+    expect((await run(fill, small)).code).toMatch(/ERR_LIMIT_MEMORY|ERR_SANDBOX_CRASHED/);
+  });
+});
+
 describe("a step that ends its host", () => {
   test.each([
     ["by memory", "for (;;) (new Array(1e7)).fill({ a: 1 })", /ERR_LIMIT_|ERR_SANDBOX_CRASHED/],

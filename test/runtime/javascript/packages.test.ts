@@ -13,6 +13,7 @@ import { replaceDynamicImports, takeImports } from "../../../runtime/binding/jav
 import { readJavaScriptPackages } from "../../../runtime/javascript-packages.ts";
 import { findPackageFiles, lockFileName, writeLock } from "../../../runtime/packages.ts";
 import type { Sandbox } from "../../../runtime/sandbox.ts";
+import { hostsOf, onlyIdleHostsAreLeft } from "../../helpers/processes.ts";
 import { openTestSandbox, runStep, type StepOptions } from "../../helpers/sandbox.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "stepvault-packages-"));
@@ -206,6 +207,15 @@ return out`);
       expect(error?.message).toContain(name === "broken" ? "at load" : '"fs"');
     }
     expect((await run('return await import("broken").catch((e) => e.code)')).output).toBe("ERR_PACKAGES_INVALID");
+  });
+  test("what one run does to a package is gone in the next, on the same host", async () => {
+    const code = 'import { seen } from "greedy"; const was = seen.length; seen.push("left"); return was';
+    await run(code);
+    await onlyIdleHostsAreLeft(sandbox);
+    const hosts = hostsOf();
+    expect((await run(code)).output).toBe(4);
+    await onlyIdleHostsAreLeft(sandbox);
+    expect(hostsOf()).toEqual(hosts);
   });
   test("an error inside a package has its frames and the step's place", async () => {
     const { outcome } = await run('import { fail } from "greedy";\n  fail();');
