@@ -193,7 +193,10 @@ describe("the run before, on the same host", () => {
     slow = [];
     closedByStep = 0;
     server = createServer((request, response) => {
-      if (request.url === "/quick") return response.end("quick");
+      if (request.url === "/quick") {
+        response.end("quick");
+        return;
+      }
       slow.push(response);
       response.on("close", () => (closedByStep += response.writableFinished ? 0 : 1));
     });
