@@ -115,7 +115,10 @@ async function runOne(i: number): Promise<void> {
     "output" in expected
       ? "output" in outcome && outcome.output === JSON.stringify(expected.output(i))
       : expected.codes.includes(end);
-  if (!right) wrong.push(`run ${i}: ${language} ${JSON.stringify(code)} ended as ${end}`);
+  if (!right)
+    wrong.push(
+      `run ${i}: ${language} ${JSON.stringify(code)} ended as ${end}${"error" in outcome ? `: ${outcome.error.message}` : ""}`,
+    );
 }
 
 interface Sample {

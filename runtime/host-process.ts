@@ -228,8 +228,8 @@ export class HostProcess {
   kill(): void {
     this.#killed = true;
     if (this.#exited) return;
-    // A pipe that nobody reads would keep the end of the process from being seen.
-    this.#child.stdout.resume();
+    // Nothing that it still says is heard, but a pipe that nobody reads would hide the end of the process.
+    this.#child.stdout.removeAllListeners("data").resume();
     const { pid } = this.#child;
     // Without a process there is no group either, and the group 0 is the worker's own.
     if (pid === undefined) return;
@@ -299,7 +299,6 @@ export class HostProcess {
   /** Whatever it was, this process is not to be trusted with anything more. */
   #distrust(what: string): void {
     const message = `Cannot go on: the sandbox host sent ${what}`;
-    this.#child.stdout.removeAllListeners("data").resume();
     this.kill();
     this.#handlers.onMessage({ type: "failed", error: { code: "ERR_BRIDGE_PROTOCOL", message } });
   }
