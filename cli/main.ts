@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 /** The `stepvault` command: finds the command named and gives its exit code. Each command is a file of its own. */
 import { demoCommand, demoUsage } from "./demo.ts";
+import { doctorCommand, doctorUsage } from "./doctor.ts";
+import { packagesCommand, packagesUsage } from "./packages.ts";
 import { redactCommand, redactUsage } from "./redact.ts";
 import { runCommand, runUsage } from "./run.ts";
 import { startCommand, startUsage } from "./start.ts";
@@ -15,6 +17,8 @@ interface Command {
 const commands: ReadonlyMap<string, Command> = new Map([
   ["start", { summary: "database, queue and worker in one process", usage: startUsage, run: startCommand }],
   ["run", { summary: "run one step here, without a service", usage: runUsage, run: runCommand }],
+  ["doctor", { summary: "whether steps can run on this machine", usage: doctorUsage, run: doctorCommand }],
+  ["packages", { summary: "lock the packages that steps may import", usage: packagesUsage, run: packagesCommand }],
   ["redact", { summary: "replace secrets in whatever passes through a pipe", usage: redactUsage, run: redactCommand }],
   ["demo", { summary: "four steps through the whole system, in a minute", usage: demoUsage, run: demoCommand }],
 ]);

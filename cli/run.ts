@@ -9,6 +9,7 @@ import { StepvaultError } from "../protocol/error.ts";
 import { createId } from "../protocol/ids.ts";
 import { type Json, type Language, parseJob, type RunResult } from "../protocol/job.ts";
 import { SecretValue } from "../protocol/secret.ts";
+import { detectLayers, requireLayers } from "../runtime/layers.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
 import { closestName } from "../vault/closest-name.ts";
 import { executeStep, type Reference } from "../worker/execute.ts";
@@ -20,7 +21,7 @@ import { data, EventPrinter, exitCodeOf, exitCodes, note } from "./terminal.ts";
 
 export const runUsage = `stepvault run FILE [options]
 
-Runs one JavaScript (.js, .mjs) or Python (.py) step, without a service.
+Runs one JavaScript (.js, .mjs), TypeScript (.ts, .mts) or Python (.py) step, without a service.
 
   --param NAME=VALUE    a field of params; VALUE is JSON, or else a string (repeatable)
   --params-file FILE    params as a JSON file
@@ -55,14 +56,21 @@ export async function runCommand(args: string[]): Promise<number> {
   const secrets = values.secrets === undefined ? [] : readSecretsFile(values.secrets);
   const params = paramsFrom(values);
   const plan = planFrom(file, values, config);
+  if (config.sandboxLayers === "require") requireLayers(await detectLayers());
   const sandbox = new Sandbox({
     cacheDir: path.join(config.dataDir, "cache"),
+    ...config.hosts,
     hostsIdleMax: 0,
+    isolation: "run",
+    memoryBytesMax: config.limitMaxima.memoryBytesMax,
     egressOpen: [...config.egressOpen, ...values.open],
+    javascriptPackages: config.javascriptPackages,
+    pythonPackages: config.pythonPackages,
   });
   const printer = new EventPrinter();
   const result = await executeStep(sandbox, {
     runId: createId(),
+    projectId: createId(),
     plan,
     params,
     steps: {},
@@ -133,7 +141,8 @@ function pick(secrets: readonly SecretValue[], references: readonly Reference[])
 function languageOf(file: string): Language {
   if (file.endsWith(".py")) return "python";
   if (/\.m?js$/.test(file)) return "javascript";
-  throw new StepvaultError("ERR_LANGUAGE_UNKNOWN", "Cannot run the file: its name ends neither in .js nor in .py");
+  if (/\.m?ts$/.test(file)) return "typescript";
+  throw new StepvaultError("ERR_LANGUAGE_UNKNOWN", "Cannot run the file: its name ends neither in .js, .ts nor .py");
 }
 
 function parseParam(text: string): [string, Json] {

@@ -77,9 +77,10 @@ export class EventPrinter {
         ]);
       }
       case "error": {
-        const { code, message, line, column } = event.error;
+        const { code, message, line, column, excerpt } = event.error;
         const place = line === undefined ? "" : ` (line ${line}, column ${column})`;
-        return this.#lines(time, "error", [`${code}: ${message}${place}`]);
+        const source = excerpt === undefined ? [] : excerpt.split("\n").map((text) => `  ${text}`);
+        return this.#lines(time, "error", [`${code}: ${message}${place}`, ...source]);
       }
       case "finished":
         return this.end();

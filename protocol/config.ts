@@ -9,6 +9,13 @@ import { type LimitName, limitNames, limitTable, type Limits } from "./limits.ts
 
 const hostPort = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
 
+export const isolationModes = ["run", "project", "isolate"] as const;
+export type IsolationMode = (typeof isolationModes)[number];
+
+function packagesSetting(what: string, language: string): string {
+  return `Folder of the ${what} that ${language} steps may import, with a lock file (\`stepvault packages lock DIR\`); what is not as locked stops the start`;
+}
+
 const settingsSchema = z.object({
   STEPVAULT_DATA_DIR: z
     .string()
@@ -61,6 +68,48 @@ const settingsSchema = z.object({
     .max(64)
     .default(2)
     .describe("Sandbox hosts per language kept started and unused, ready for a run"),
+  STEPVAULT_HOSTS_MAX: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(512)
+    .default(12)
+    .describe("Sandbox hosts alive at once, whatever they do; a run waits when all of them are busy"),
+  STEPVAULT_HOST_RUNS_MAX: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(500)
+    .describe("Runs that one sandbox host serves, one after the other, before it is replaced"),
+  STEPVAULT_HOST_AGE_MS_MAX: z.coerce
+    .number()
+    .int()
+    .min(1_000)
+    .max(86_400_000)
+    .default(900_000)
+    .describe("Age at which a sandbox host is replaced, once it is idle, ms"),
+  STEPVAULT_HOST_IDLE_MS_MAX: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(86_400_000)
+    .default(60_000)
+    .describe("How long a used sandbox host is kept for the next run, ms"),
+  STEPVAULT_ISOLATION: z
+    .enum(isolationModes)
+    .default("project")
+    .describe(
+      "Who shares a sandbox host, one after the other: no two runs (run), runs of one project (project), all (isolate); a run always has an isolate of its own",
+    ),
+  STEPVAULT_SANDBOX_LAYERS: z
+    .enum(["prefer", "require"])
+    .default("prefer")
+    .describe(
+      "Whether to start when a layer of the sandbox cannot be had on this machine: prefer does, require does not",
+    ),
+  STEPVAULT_JAVASCRIPT_PACKAGES: z.string().min(1).optional().describe(packagesSetting("ES modules", "JavaScript")),
+  STEPVAULT_PYTHON_PACKAGES: z.string().min(1).optional().describe(packagesSetting("wheels", "Python")),
   STEPVAULT_EGRESS_OPEN: z
     .string()
     .default("")
@@ -82,6 +131,16 @@ const maximaSchema = z.object(
 
 const settingShapes: Readonly<Record<string, z.ZodType>> = { ...settingsSchema.shape, ...maximaSchema.shape };
 
+/** How sandbox hosts are kept and shared. */
+export interface HostSettings {
+  readonly isolation: IsolationMode;
+  readonly hostsIdleMax: number;
+  readonly hostsMax: number;
+  readonly hostRunsMax: number;
+  readonly hostAgeMsMax: number;
+  readonly hostIdleMsMax: number;
+}
+
 export interface Config {
   readonly dataDir: string;
   readonly databaseUrl: string | undefined;
@@ -91,8 +150,11 @@ export interface Config {
   readonly region: "us" | "eu" | "au";
   readonly logLevel: string;
   readonly workerConcurrency: number;
-  readonly hostsIdleMax: number;
+  readonly hosts: HostSettings;
+  readonly sandboxLayers: "prefer" | "require";
+  readonly javascriptPackages: string | undefined;
   readonly egressOpen: readonly string[];
+  readonly pythonPackages: string | undefined;
   readonly limitMaxima: Limits;
 }
 
@@ -123,7 +185,17 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     region: settings.STEPVAULT_REGION,
     logLevel: settings.STEPVAULT_LOG_LEVEL,
     workerConcurrency: settings.STEPVAULT_WORKER_CONCURRENCY,
-    hostsIdleMax: settings.STEPVAULT_HOSTS_IDLE_MAX,
+    hosts: {
+      isolation: settings.STEPVAULT_ISOLATION,
+      hostsIdleMax: settings.STEPVAULT_HOSTS_IDLE_MAX,
+      hostsMax: settings.STEPVAULT_HOSTS_MAX,
+      hostRunsMax: settings.STEPVAULT_HOST_RUNS_MAX,
+      hostAgeMsMax: settings.STEPVAULT_HOST_AGE_MS_MAX,
+      hostIdleMsMax: settings.STEPVAULT_HOST_IDLE_MS_MAX,
+    },
+    sandboxLayers: settings.STEPVAULT_SANDBOX_LAYERS,
+    javascriptPackages: settings.STEPVAULT_JAVASCRIPT_PACKAGES,
+    pythonPackages: settings.STEPVAULT_PYTHON_PACKAGES,
     egressOpen: splitList(settings.STEPVAULT_EGRESS_OPEN),
     limitMaxima: Object.fromEntries(limitNames.map((name) => [name, maxima[maximumKeys[name]]])) as Limits,
   });

@@ -24,7 +24,7 @@ export const errorCodes = {
   ERR_LANGUAGE_UNKNOWN: {
     fault: "user",
     meaning: "The step names a language that does not exist here",
-    mend: "Use `javascript` or `python`",
+    mend: "Use `javascript`, `typescript` or `python`",
   },
   ERR_PROJECT_UNKNOWN: {
     fault: "user",
@@ -50,6 +50,22 @@ export const errorCodes = {
     fault: "user",
     meaning: "The step's code does not parse",
     mend: "Mend the code at the line and column that the error gives",
+  },
+  ERR_STEP_TYPESCRIPT: {
+    fault: "user",
+    meaning:
+      "The step uses TypeScript syntax that cannot be run by leaving types out (enum, namespace, parameter property)",
+    mend: "Write it in JavaScript: an object for an enum, assignments for parameter properties, `as T` for `<T>`",
+  },
+  ERR_PACKAGE_UNKNOWN: {
+    fault: "user",
+    meaning: "The step imports a package that the operator has not installed",
+    mend: "Ask the operator to add the package, or do without it; Node's own modules are not available",
+  },
+  ERR_PACKAGES_INVALID: {
+    fault: "system",
+    meaning: "A folder of packages does not match its lock file, or holds what cannot run here",
+    mend: "Compare the folder with its lock file; after a wanted change run `stepvault packages lock DIR` again",
   },
   ERR_STEP_THREW: {
     fault: "user",
@@ -206,6 +222,11 @@ export const errorCodes = {
     fault: "system",
     meaning: "The sandbox host process could not start",
     mend: "Check that Node is version 26 or newer and that npm installed isolated-vm and pyodide; the log has the reason",
+  },
+  ERR_SANDBOX_LAYER: {
+    fault: "system",
+    meaning: "A layer of the sandbox is required by STEPVAULT_SANDBOX_LAYERS and is not on",
+    mend: "Install bubblewrap and util-linux and allow user namespaces, or set STEPVAULT_SANDBOX_LAYERS to prefer",
   },
   ERR_BRIDGE_PROTOCOL: {
     fault: "system",

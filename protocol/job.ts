@@ -8,8 +8,16 @@ import { type ErrorCode, errorCodes, StepvaultError } from "./error.ts";
 import { idSchema } from "./ids.ts";
 import { payloadLimits, stepLimitsSchema } from "./limits.ts";
 
-export const languages = ["javascript", "python"] as const;
+export const languages = ["javascript", "typescript", "python"] as const;
 export type Language = (typeof languages)[number];
+
+/** What a sandbox host runs. TypeScript becomes JavaScript there. */
+export const interpreters = ["javascript", "python"] as const;
+export type Interpreter = (typeof interpreters)[number];
+
+export function interpreterOf(language: Language): Interpreter {
+  return language === "python" ? "python" : "javascript";
+}
 
 /** A JSON value, as `JSON.parse` gives it. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -65,6 +73,8 @@ export interface RunError {
   message: string;
   line?: number;
   column?: number;
+  /** The line of the code where it lies, and under it a line with a caret at the column. */
+  excerpt?: string;
   stack?: string;
 }
 
@@ -118,6 +128,7 @@ const statuses: Partial<Record<ErrorCode, FinalStatus>> = {
   ERR_WORKER_LOST: "crashed",
   ERR_BRIDGE_PROTOCOL: "crashed",
   ERR_STEP_SYNTAX: "failed",
+  ERR_STEP_TYPESCRIPT: "failed",
   ERR_STEP_THREW: "failed",
   ERR_STEP_EXITED: "failed",
   ERR_STEP_STALLED: "failed",

@@ -120,8 +120,8 @@ async function linkToRedis(redisUrl: string): Promise<Link> {
   };
 }
 
-/** Refuses a Redis that does not answer, or that may throw jobs away when its memory is full. */
-async function checkRedis(redisUrl: string): Promise<void> {
+/** Refuses a Redis that does not answer (ERR_REDIS), or that may throw jobs away when its memory is full. */
+export async function checkRedis(redisUrl: string): Promise<void> {
   const client = new Redis(redisUrl, {
     maxRetriesPerRequest: 0,
     lazyConnect: true,

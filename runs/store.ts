@@ -42,12 +42,13 @@ interface RunRow {
 
 /**
  * Whether a worker may run a run. `claimed`: yes. `ended`: no, here is its result. `held`: no, a worker that lives runs it.
- * `lost`: no, the worker that ran it is gone; it must be ended.
+ * `lost`: no, the worker that ran it is gone; it must be ended. `cancelled`: no, and it must be ended.
  */
 export type Claim =
   | { state: "claimed" }
   | { state: "ended"; result: RunResult }
   | { state: "held" }
+  | { state: "cancelled" }
   | { state: "lost"; nextSeq: number };
 
 /** A worker that has not renewed its leases for this long is taken for dead. */
@@ -84,7 +85,7 @@ export class RunStore {
   async claim(runId: string, workerId: string): Promise<Claim> {
     const { rowCount } = await this.#database.query(
       `update runs set status = 'running', worker_id = $2, started_at = now(), lease_until = now() + $3 * interval '1 second'
-       where id = $1 and status = 'queued'`,
+       where id = $1 and status = 'queued' and cancel_requested_at is null`,
       [runId, workerId, leaseSeconds],
     );
     return rowCount === 1 ? { state: "claimed" } : await this.#look(runId);
@@ -95,15 +96,18 @@ export class RunStore {
       status: string;
       result: RunResult | null;
       held: boolean;
+      cancelled: boolean;
       nextSeq: number;
     }>(
       `select status, result, coalesce(lease_until > now(), false) as held,
+              status = 'queued' and cancel_requested_at is not null as cancelled,
               (select coalesce(max(seq) + 1, 0) from run_events where run_id = $1)::int as "nextSeq"
        from runs where id = $1`,
       [runId],
     );
     const row = rows[0];
     if (row?.result && finalStatuses.has(row.status)) return { state: "ended", result: row.result };
+    if (row?.cancelled) return { state: "cancelled" };
     return row?.held ? { state: "held" } : { state: "lost", nextSeq: row?.nextSeq ?? 0 };
   }
 
@@ -122,6 +126,25 @@ export class RunStore {
     const { rows } = await this.#database.query<{ id: string; nextSeq: number }>(
       `select r.id, (select coalesce(max(seq) + 1, 0) from run_events where run_id = r.id)::int as "nextSeq"
        from runs r where r.status = 'running' and r.lease_until < now() order by r.lease_until limit 100`,
+    );
+    return rows;
+  }
+
+  /** Asks for a run's end; the workers see to it. False when the project has no such run, or it has ended. */
+  async requestCancel(projectId: string, runId: string): Promise<boolean> {
+    const { rowCount } = await this.#database.query(
+      `update runs set cancel_requested_at = coalesce(cancel_requested_at, now())
+       where id = $1 and project_id = $2 and ended_at is null`,
+      [runId, projectId],
+    );
+    return rowCount === 1;
+  }
+
+  /** Runs whose end was asked for and has not come, at most 1,000. */
+  async listCancelRequested(): Promise<{ id: string; status: "queued" | "running" }[]> {
+    const { rows } = await this.#database.query<{ id: string; status: "queued" | "running" }>(
+      `select id, status from runs where cancel_requested_at is not null and ended_at is null
+       order by cancel_requested_at limit 1000`,
     );
     return rows;
   }
@@ -145,12 +168,20 @@ export class RunStore {
     );
   }
 
-  /** Ends a run, once, with its last events in the same transaction. False when it had ended before. */
-  async finish(runId: string, result: Redacted<RunResult>, lastEvents: readonly StoredEvent[]): Promise<boolean> {
+  /**
+   * Ends a run, once, with its last events in the same transaction. False when it had ended before, or was in a state
+   * other than those given.
+   */
+  async finish(
+    runId: string,
+    result: Redacted<RunResult>,
+    lastEvents: readonly StoredEvent[],
+    from: readonly ("queued" | "running")[] = ["queued", "running"],
+  ): Promise<boolean> {
     return await this.#database.transaction(async (client) => {
       const { rowCount } = await client.query(
-        "update runs set status = $2, result = $3, ended_at = now() where id = $1 and status in ('queued', 'running')",
-        [runId, result.status satisfies FinalStatus, JSON.stringify(result)],
+        "update runs set status = $2, result = $3, ended_at = now() where id = $1 and status = any($4)",
+        [runId, result.status satisfies FinalStatus, JSON.stringify(result), from],
       );
       if (rowCount !== 1) return false;
       for (const { seq, time, body } of lastEvents) {

@@ -1,19 +1,21 @@
 /**
- * Runs steps: keeps a few sandbox hosts started and unused, gives each run one, watches it from outside and ends it.
- * A host serves one run and is then killed, so that nothing of a step outlives it. Knows neither queue nor vault: the
- * caller resolves references, receives events and is told how the run ended.
+ * Runs steps: gives each run a sandbox host to itself, watches it from outside and ends it. A host serves the next run
+ * only after a clean end and once it has said that nothing of this one is left; in any other case it is killed. Knows
+ * neither queue nor vault: the caller resolves references, receives events and is told how the run ended.
  */
 import { type Position, StepvaultError } from "../protocol/error.ts";
-import type { Json, Language, LogLevel, NetworkPolicy } from "../protocol/job.ts";
+import { interpreterOf, type Json, type Language, type LogLevel, type NetworkPolicy } from "../protocol/job.ts";
 import type { Limits } from "../protocol/limits.ts";
 import { EgressBroker, type EgressRecord } from "./egress/broker.ts";
 import { Budget } from "./bridge/budget.ts";
 import type { CodeReference, GuestRequest, HostError, HostMessage } from "./bridge/messages.ts";
-import type { HostProcess } from "./host-process.ts";
-import { HostPool } from "./host-pool.ts";
+import type { HostProcess, HostRun } from "./host-process.ts";
+import { type HostLease, HostPool, type HostPoolOptions } from "./host-pool.ts";
 import { memoryError, Watchdog } from "./watchdog.ts";
 
 export interface SandboxStep {
+  /** Whose run it is: hosts are not shared between projects, unless the operator says so. */
+  readonly projectId: string;
   readonly language: Language;
   readonly code: string;
   readonly params: Json;
@@ -49,63 +51,84 @@ export type SandboxOutcome = { usage: SandboxUsage } & ({ output: string } | { e
 /** Reading a step takes milliseconds; longer means that it was written to take long. */
 const prepareTimeMsMax = 10_000;
 
-export interface SandboxOptions {
-  /** Where the Python snapshot is kept. */
-  readonly cacheDir: string;
-  readonly hostsIdleMax: number;
+/** A step that goes on is stopped within this time, or its host is killed: some builtins cannot be interrupted. */
+const stopTimeMsMax = 250;
+/** After a clean end nobody waits for the host but the next run. */
+const releaseTimeMsMax = 2_000;
+
+/** Ends after which a host's isolate is known to be only what the step made of it, and the host itself untouched. */
+function isClean(result: { output: string } | { error: StepvaultError }): boolean {
+  if ("output" in result) return true;
+  const { code, fault } = result.error;
+  return fault === "user" && code !== "ERR_STEP_EXITED" && code !== "ERR_RUN_CANCELLED";
+}
+
+export interface SandboxOptions extends HostPoolOptions {
   /** Private host:port pairs that steps may reach. */
   readonly egressOpen: readonly string[];
 }
 
 export class Sandbox {
-  #pool: HostPool;
+  readonly pool: HostPool;
   #egressOpen: readonly string[];
 
-  constructor({ cacheDir, hostsIdleMax, egressOpen }: SandboxOptions) {
-    this.#pool = new HostPool({ cacheDir, hostsIdleMax });
+  constructor({ egressOpen, ...options }: SandboxOptions) {
+    this.pool = new HostPool(options);
     this.#egressOpen = egressOpen;
   }
 
   /** Starts hosts ahead of the first run, so that a broken installation shows at start. Throws ERR_SANDBOX_START. */
   async warmUp(): Promise<void> {
-    await this.#pool.warmUp();
+    await this.pool.warmUp();
   }
 
   /** Runs one step to its end. Never throws: whatever goes wrong is the outcome's error. */
   async run(step: SandboxStep, caller: SandboxCaller): Promise<SandboxOutcome> {
-    let host: HostProcess;
+    const first = await this.#runOnce(step, caller);
+    // An idle host may end in the moment in which it is taken. No code has run, so another one can do it.
+    return first.lost ? (await this.#runOnce(step, caller)).outcome : first.outcome;
+  }
+
+  /** `lost`: the host failed before it had read the step. */
+  async #runOnce(step: SandboxStep, caller: SandboxCaller): Promise<{ outcome: SandboxOutcome; lost: boolean }> {
+    let lease: HostLease;
     let broker: EgressBroker;
     try {
       broker = new EgressBroker({ policy: step.network, open: this.#egressOpen, limits: step.limits });
-      host = await this.#pool.take(step.language);
+      const language = interpreterOf(step.language);
+      lease = await this.pool.take({ language, projectId: step.projectId, signal: caller.signal });
     } catch (error) {
-      return { error: asError(error), usage: { wallMs: 0, cpuMs: 0, memoryPeakBytes: 0 } };
+      return { outcome: { error: asError(error), usage: { wallMs: 0, cpuMs: 0, memoryPeakBytes: 0 } }, lost: false };
     }
-    const run = new SandboxRun(host, step, caller, broker);
+    const run = new SandboxRun(lease.host, step, caller, broker);
+    void run.left.then((clean) => lease.giveBack(clean));
     try {
-      return await run.finished;
+      const outcome = await run.finished;
+      return { outcome, lost: run.lost };
     } finally {
-      host.kill();
       broker.close();
     }
   }
 
   async close(): Promise<void> {
-    await this.#pool.close();
+    await this.pool.close();
   }
 }
 
-type Phase = "preparing" | "resolving" | "running" | "ended";
+type Phase = "preparing" | "resolving" | "running" | "stopping" | "ended";
 
 /**
- * One run on one host: preparing → resolving → running → ended. A message that does not belong to the phase ends the
- * run, and so does one that goes beyond a limit: the host may have been taken over by the step. It ends exactly once;
- * what arrives afterwards is dropped.
+ * One run on one host: preparing → resolving → running → ended, by way of stopping where a limit of time is reached. A
+ * message that does not belong to the phase ends the run, and so does one that goes beyond a limit: the host may have
+ * been taken over by the step. It ends exactly once; what arrives afterwards is dropped.
  */
 class SandboxRun {
   readonly finished: Promise<SandboxOutcome>;
+  /** Resolves once the run has left its host, to whether the host may serve another. */
+  readonly left: Promise<boolean>;
   #finish!: (outcome: SandboxOutcome) => void;
-  #host: HostProcess;
+  #leave!: (clean: boolean) => void;
+  #host: HostRun;
   #step: SandboxStep;
   #caller: SandboxCaller;
   #broker: EgressBroker;
@@ -119,27 +142,35 @@ class SandboxRun {
   #aborts = new Map<number, AbortController>();
   #waitingRequests: (() => void)[] = [];
   #requestsUnderWay = 0;
-  #onAbort = (): void => this.#fail(new StepvaultError("ERR_RUN_CANCELLED", "Cannot go on: the run was cancelled"));
+  /** The host was gone, or not to be trusted, before it had read the step. */
+  lost = false;
+  #started = false;
+  #cancelled = false;
+  #onAbort = (): void => {
+    this.#cancelled = true;
+    this.#fail(new StepvaultError("ERR_RUN_CANCELLED", "Cannot go on: the run was cancelled"));
+  };
 
   constructor(host: HostProcess, step: SandboxStep, caller: SandboxCaller, broker: EgressBroker) {
-    this.#host = host;
     this.#step = step;
     this.#caller = caller;
     this.#broker = broker;
     this.#budget = new Budget(step.limits);
     this.finished = new Promise((resolve) => (this.#finish = resolve));
+    this.left = new Promise((resolve) => (this.#leave = resolve));
+    this.#host = host.beginRun({ onMessage: (message) => this.#receive(message), onExit: () => this.#hostExited() });
     // Reading a step is bounded like running one: code can be written to take long or much to read.
     this.#watchdog = new Watchdog(host.pid, { ...step.limits, wallTimeMsMax: prepareTimeMsMax }, (error) =>
       this.#fail(error),
     );
     if (caller.signal?.aborted) queueMicrotask(this.#onAbort);
     caller.signal?.addEventListener("abort", this.#onAbort);
-    host.attach({ onMessage: (message) => this.#receive(message), onExit: () => this.#hostExited() });
-    host.send({ type: "prepare", code: step.code });
+    this.#host.send({ type: "prepare", code: step.code, language: step.language });
   }
 
   #receive(message: HostMessage): void {
     if (this.#phase === "ended") return;
+    if (this.#phase === "stopping") return this.#receiveStopping(message);
     if (message.type === "failed") return this.#failed(message.error);
     if (message.type === "references" && this.#phase === "preparing") {
       this.#phase = "resolving";
@@ -154,6 +185,8 @@ class SandboxRun {
   #receiveRunning(message: HostMessage): boolean {
     switch (message.type) {
       case "started":
+        if (this.#started) return false;
+        this.#started = true;
         this.#emit({ kind: "started" });
         return true;
       case "print":
@@ -165,10 +198,11 @@ class SandboxRun {
         return true;
       }
       case "request":
-        if (this.#within(this.#budget.request(message.request))) void this.#request(message.id, message.request);
+        if (this.#within(this.#budget.call(message) ?? this.#budget.request(message.request)))
+          void this.#request(message.id, message.request);
         return true;
       case "abort":
-        this.#aborts.get(message.id)?.abort();
+        if (this.#within(this.#budget.call(message))) this.#aborts.get(message.id)?.abort();
         return true;
       case "done":
         if (this.#within(this.#budget.output(message.output))) this.#end({ output: message.output });
@@ -176,6 +210,11 @@ class SandboxRun {
       default:
         return false;
     }
+  }
+
+  /** What the step said before it was stopped is still told; it asks for nothing more. */
+  #receiveStopping(message: HostMessage): void {
+    if (message.type === "print" || message.type === "log") this.#receiveRunning(message);
   }
 
   #within(breach: HostError | undefined): boolean {
@@ -189,7 +228,7 @@ class SandboxRun {
     if (this.#phase !== "resolving") return;
     this.#phase = "running";
     const { params, steps, limits } = this.#step;
-    this.#watchdog = new Watchdog(this.#host.pid, limits, (error) => this.#fail(error));
+    this.#watchdog = new Watchdog(this.#host.pid, limits, (error) => void this.#stop(error));
     this.#host.send({
       type: "execute",
       values: [...values],
@@ -205,7 +244,10 @@ class SandboxRun {
     this.#eventsPending += 1;
     if (this.#eventsPending === eventsPendingMax) this.#host.pause();
     this.#events = this.#events
-      .then(() => this.#caller.onEvent(event))
+      .then(async () => {
+        // A cancelled run says nothing more, not even what it had said already.
+        if (!this.#cancelled) await this.#caller.onEvent(event);
+      })
       .catch((error: unknown) => this.#fail(asError(error)))
       .then(() => {
         this.#eventsPending -= 1;
@@ -221,6 +263,7 @@ class SandboxRun {
       await new Promise<void>((resolve) => this.#waitingRequests.push(resolve));
     this.#requestsUnderWay += 1;
     try {
+      if (this.#phase !== "running") return;
       const response = await this.#broker.request(request, {
         signal: abort.signal,
         onRecord: (record) => this.#emit({ kind: "request", ...record }),
@@ -237,7 +280,19 @@ class SandboxRun {
     }
   }
 
+  /** Has the host end the step's isolate, so that what it said arrives; a host that does not answer is killed. */
+  async #stop(error: StepvaultError): Promise<void> {
+    if (this.#phase !== "running") return;
+    this.#usage = this.#watchdog.usage();
+    this.#phase = "stopping";
+    this.#abortRequests();
+    // Memory can grow faster than a host can answer.
+    if (error.code !== "ERR_LIMIT_MEMORY") await this.#host.release(stopTimeMsMax);
+    this.#fail(error);
+  }
+
   #hostExited(): void {
+    if (this.#phase === "stopping") return;
     if (this.#phase === "ended") return;
     if (this.#watchdog.ranOutOfMemory()) {
       this.#fail(memoryError(this.#watchdog.usage().memoryPeakBytes, this.#step.limits.memoryBytesMax));
@@ -260,13 +315,26 @@ class SandboxRun {
   #end(result: { output: string } | { error: StepvaultError }): void {
     if (this.#phase === "ended") return;
     if (this.#phase === "running") this.#usage = this.#watchdog.usage();
+    const fault = "error" in result ? result.error.code : undefined;
+    this.lost = this.#phase === "preparing" && (fault === "ERR_SANDBOX_CRASHED" || fault === "ERR_BRIDGE_PROTOCOL");
+    const clean = isClean(result) && this.#phase !== "stopping";
     this.#phase = "ended";
     this.#caller.signal?.removeEventListener("abort", this.#onAbort);
     this.#watchdog.stop();
-    for (const abort of this.#aborts.values()) abort.abort();
-    this.#host.kill();
+    this.#abortRequests();
+    void this.#leaveHost(clean);
     // The end is told after the last event, so that a run's events are complete when it is over.
     void this.#events.then(() => this.#finish({ ...result, usage: this.#usage }));
+  }
+
+  async #leaveHost(clean: boolean): Promise<void> {
+    const quiet = clean && (await this.#host.release(releaseTimeMsMax));
+    if (!quiet) this.#host.kill();
+    this.#leave(quiet);
+  }
+
+  #abortRequests(): void {
+    for (const abort of this.#aborts.values()) abort.abort();
   }
 }
 

@@ -20,7 +20,7 @@ export interface ProcessUsage {
 }
 
 /** Processor time and resident memory of a process; undefined once it is gone, or where there is no /proc. */
-function readUsage(pid: number): ProcessUsage | undefined {
+export function readUsage(pid: number): ProcessUsage | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The second field is the program's name in brackets and may hold blanks: count from after it.

@@ -40,7 +40,7 @@ const packageOwners: Record<string, readonly string[]> = {
 
 /** The only files that may do a thing that is dangerous elsewhere. */
 const onlyIn = {
-  "process.env": ["cli/run.ts", "cli/start.ts"],
+  "process.env": ["cli/doctor.ts", "cli/run.ts", "cli/start.ts"],
   "as Redacted": ["worker/run-redaction.ts"],
   ".expose()": ["cli/redact.ts", "cli/run.ts", "worker/execute.ts", "worker/run-redaction.ts"],
   createDecipheriv: ["vault/crypto.ts"],

@@ -9,6 +9,7 @@ import type { Redacted } from "../protocol/redacted.ts";
 import type { SecretValue } from "../protocol/secret.ts";
 import { inputReferences, renderInputs } from "../runtime/binding/inputs.ts";
 import type { Sandbox, SandboxEvent, SandboxOutcome } from "../runtime/sandbox.ts";
+import { excerptOf } from "./excerpt.ts";
 import type { RunRedaction } from "./run-redaction.ts";
 import type { StepPlan } from "./step-plan.ts";
 
@@ -20,6 +21,7 @@ export interface Reference {
 
 export interface Execution {
   readonly runId: string;
+  readonly projectId: string;
   readonly plan: StepPlan;
   readonly params: Json;
   readonly steps: Json;
@@ -55,12 +57,13 @@ export async function executeStep(sandbox: Sandbox, execution: Execution): Promi
   } catch (error) {
     const known = toStepvaultError(error);
     if (known.fault === "system") execution.onSystemFault(known);
-    return redaction.failure(runId, known, usage);
+    const excerpt = known.position === undefined ? undefined : excerptOf(execution.plan.code, known.position);
+    return redaction.failure(runId, known, { usage, excerpt });
   }
 }
 
 async function runInSandbox(sandbox: Sandbox, execution: Execution, usage: Usage): Promise<SandboxOutcome> {
-  const { plan, params, steps, redaction, signal } = execution;
+  const { projectId, plan, params, steps, redaction, signal } = execution;
   const { language, code, limits, network } = plan;
   const inputsUsed = inputReferences(plan.inputs);
   const silence = onSilence(async () => {
@@ -68,7 +71,7 @@ async function runInSandbox(sandbox: Sandbox, execution: Execution, usage: Usage
   });
   return await sandbox
     .run(
-      { language, code, params, steps, limits, network },
+      { projectId, language, code, params, steps, limits, network },
       {
         ...(signal === undefined ? {} : { signal }),
         async resolve(references) {

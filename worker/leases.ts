@@ -15,8 +15,13 @@ const intervalMs = 5_000;
 /** The result of a run whose worker died. */
 export function lostResult(runId: string, queueMs = 0): Redacted<RunResult> {
   const message = "Cannot finish the run: the worker that ran it is gone, and the step may have had effects";
+  return unstartedResult(runId, new StepvaultError("ERR_WORKER_LOST", message), queueMs);
+}
+
+/** The result of a run that this process has not run. */
+export function unstartedResult(runId: string, error: StepvaultError, queueMs = 0): Redacted<RunResult> {
   const usage = { queueMs, wallMs: 0, cpuMs: 0, memoryPeakBytes: 0, stdoutBytes: 0, logEntries: 0, requests: 0 };
-  return new RunRedaction().failure(runId, new StepvaultError("ERR_WORKER_LOST", message), usage);
+  return new RunRedaction().failure(runId, error, { usage });
 }
 
 /**
@@ -25,14 +30,18 @@ export function lostResult(runId: string, queueMs = 0): Redacted<RunResult> {
  */
 export function keepLeases(
   store: RunStore,
-  { workerId, runsUnderWay, log: { logger } }: { workerId: string; runsUnderWay: ReadonlySet<string>; log: ServiceLog },
+  {
+    workerId,
+    runsUnderWay,
+    log: { logger },
+  }: { workerId: string; runsUnderWay: ReadonlyMap<string, unknown>; log: ServiceLog },
 ): { stop(): void } {
   let busy = false;
   const tick = async (): Promise<void> => {
     if (busy) return;
     busy = true;
     try {
-      await store.renewLeases(workerId, [...runsUnderWay]);
+      await store.renewLeases(workerId, [...runsUnderWay.keys()]);
       for (const { id, nextSeq } of await store.listLost()) {
         const result = lostResult(id);
         const lastEvents = await new EventWriter(store, id, nextSeq).end(closingEvents(result));

@@ -54,15 +54,19 @@ export class RunRedaction {
     });
   }
 
-  /** A run that ended with an error. */
-  failure(runId: string, error: StepvaultError, usage: Usage): Redacted<RunResult> {
+  /** A run that ended with an error; `excerpt` is the line of code where it lies. */
+  failure(
+    runId: string,
+    error: StepvaultError,
+    { usage, excerpt }: { usage: Usage; excerpt?: string | undefined },
+  ): Redacted<RunResult> {
     const { code, fault, message, position, guestStack } = error;
-    let text = { message, stack: guestStack };
+    let text = { message, stack: guestStack, excerpt };
     try {
       text = this.redactor.value(text) as typeof text;
     } catch {
       // The error that is being told may be the redactor's own failure: then nothing but its code is safe.
-      text = { message: "withheld: it could not be redacted", stack: undefined };
+      text = { message: "withheld: it could not be redacted", stack: undefined, excerpt: undefined };
     }
     return this.#result({
       runId,
@@ -72,6 +76,7 @@ export class RunRedaction {
         fault,
         message: text.message,
         ...(position === undefined ? {} : { line: position.line, column: position.column }),
+        ...(text.excerpt === undefined ? {} : { excerpt: text.excerpt }),
         ...(text.stack === undefined ? {} : { stack: text.stack }),
       },
       usage,

@@ -18,6 +18,7 @@ import type { RunStore } from "../runs/store.ts";
 import { newRun } from "../runs/submit.ts";
 import type { Vault } from "../vault/vault.ts";
 import { executeStep } from "./execute.ts";
+import { cancelledResult } from "./cancels.ts";
 import { lostResult } from "./leases.ts";
 import type { ServiceLog } from "./log.ts";
 import { closingEvents, RunRedaction } from "./run-redaction.ts";
@@ -34,15 +35,15 @@ export interface RunnerParts {
   readonly limitMaxima: Limits;
   readonly workerId: string;
   readonly queueName: string;
-  /** Runs that this process has claimed and not yet ended; kept here for the leases. */
-  readonly runsUnderWay: Set<string>;
+  /** Runs that this process has claimed and not yet ended, and what cancels each; for leases and cancelling. */
+  readonly runsUnderWay: Map<string, AbortController>;
 }
 
 interface RunInProgress {
   readonly runId: string;
   readonly queueMs: number;
   readonly redaction: RunRedaction;
-  readonly signal: AbortSignal | undefined;
+  readonly cancel: AbortController;
 }
 
 /** Runs one job to its end. Rejects only when the run's end could not be recorded. */
@@ -51,8 +52,9 @@ export async function processJob(parts: RunnerParts, queued: RunJob, signal?: Ab
     runId: runIdOf(parts.queueName, queued),
     queueMs: Math.max(0, Date.now() - queued.addedAt),
     redaction: new RunRedaction(),
-    signal,
+    cancel: new AbortController(),
   };
+  signal?.addEventListener("abort", () => run.cancel.abort(), { signal: run.cancel.signal });
   const held = parts.log.hold(run.redaction.redactor);
   try {
     const job = parseJobOrError(queued.data);
@@ -94,7 +96,10 @@ async function runOnce(parts: RunnerParts, run: RunInProgress, job: Job): Promis
   if (claim.state === "lost") {
     return await finish(store, new EventWriter(store, runId, claim.nextSeq), lostResult(runId, run.queueMs));
   }
-  parts.runsUnderWay.add(runId);
+  if (claim.state === "cancelled") {
+    return await finish(store, new EventWriter(store, runId), cancelledResult(runId, run.queueMs));
+  }
+  parts.runsUnderWay.set(runId, run.cancel);
   try {
     return await runClaimed(parts, run, job);
   } finally {
@@ -109,7 +114,10 @@ async function runClaimed(parts: RunnerParts, run: RunInProgress, job: Job): Pro
   const plan = await planOrError(parts, job);
   if (plan instanceof StepvaultError) return await finish(store, writer, failed(run, plan));
   const result = await executeStep(parts.sandbox, {
-    ...run,
+    runId,
+    queueMs: run.queueMs,
+    signal: run.cancel.signal,
+    projectId: job.projectId,
     plan,
     params: job.params ?? {},
     steps: job.steps ?? {},
@@ -167,7 +175,7 @@ async function reject(
 
 function failed({ runId, queueMs, redaction }: RunInProgress, error: StepvaultError): Redacted<RunResult> {
   const usage: Usage = { queueMs, wallMs: 0, cpuMs: 0, memoryPeakBytes: 0, stdoutBytes: 0, logEntries: 0, requests: 0 };
-  return redaction.failure(runId, error, usage);
+  return redaction.failure(runId, error, { usage });
 }
 
 /** The run of a job: the id that it carries, else one made from the job's own, so that a retry is the same run. */

@@ -8,11 +8,13 @@ import { type Database, openDatabase } from "../database/connection.ts";
 import type { Config } from "../protocol/config.ts";
 import { createId } from "../protocol/ids.ts";
 import type { JobInput, RunResult } from "../protocol/job.ts";
+import { detectLayers, requireLayers } from "../runtime/layers.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
 import { openQueue, type RunQueue, type RunWorker } from "../runs/queue.ts";
 import { RunStore } from "../runs/store.ts";
 import { submitRun } from "../runs/submit.ts";
 import { openVault, type Vault } from "../vault/vault.ts";
+import { watchCancels } from "./cancels.ts";
 import { keepLeases } from "./leases.ts";
 import { createServiceLog, type ServiceLog } from "./log.ts";
 import { processJob } from "./runner.ts";
@@ -31,6 +33,7 @@ export class Service {
   #worker: RunWorker | undefined;
   #closing = false;
   #leases: { stop(): void } | undefined;
+  #cancels: { stop(): void } | undefined;
 
   private constructor(config: Config, parts: { database: Database; vault: Vault; queue: RunQueue; log: ServiceLog }) {
     this.config = config;
@@ -41,8 +44,12 @@ export class Service {
     this.store = new RunStore(parts.database);
     this.#sandbox = new Sandbox({
       cacheDir: path.join(config.dataDir, "cache"),
-      hostsIdleMax: config.hostsIdleMax,
+      ...config.hosts,
+      memoryBytesMax: config.limitMaxima.memoryBytesMax,
       egressOpen: config.egressOpen,
+      onFault: (error) => this.log.logger.error({ err: error }, "a sandbox host is not there"),
+      javascriptPackages: config.javascriptPackages,
+      pythonPackages: config.pythonPackages,
     });
   }
 
@@ -61,6 +68,8 @@ export class Service {
 
   /** Starts taking jobs. Resolves once a run would start at once. */
   async startWorker(): Promise<void> {
+    const layers = await detectLayers();
+    if (this.config.sandboxLayers === "require") requireLayers(layers);
     await this.#sandbox.warmUp();
     const parts = {
       database: this.database,
@@ -71,7 +80,7 @@ export class Service {
       limitMaxima: this.config.limitMaxima,
       workerId: `${hostname()}/${process.pid}/${createId()}`,
       queueName: this.queue.name,
-      runsUnderWay: new Set<string>(),
+      runsUnderWay: new Map<string, AbortController>(),
     };
     this.#worker = this.queue.process(async (job) => await processJob(parts, job), {
       concurrency: this.config.workerConcurrency,
@@ -82,8 +91,17 @@ export class Service {
     });
     await this.#worker.ready();
     this.#leases = keepLeases(this.store, parts);
+    this.#cancels = watchCancels(this.store, parts);
     this.log.logger.info(
-      { queue: this.queue.name, backend: this.queue.backend, concurrency: this.config.workerConcurrency },
+      {
+        queue: this.queue.name,
+        backend: this.queue.backend,
+        concurrency: this.config.workerConcurrency,
+        isolation: this.config.hosts.isolation,
+        sandboxLayers: Object.fromEntries(
+          layers.states.map(({ name, on, detail }) => [name, on ? detail : `off: ${detail}`]),
+        ),
+      },
       "worker started",
     );
   }
@@ -100,11 +118,17 @@ export class Service {
     return (await this.store.result(runId)) ?? told;
   }
 
+  /** Asks for the end of a queued or running run. False when the project has no such run, or it has ended. */
+  async cancel(projectId: string, runId: string): Promise<boolean> {
+    return await this.store.requestCancel(projectId, runId);
+  }
+
   /** Takes no more jobs, lets running ones end, and closes everything. */
   async close(): Promise<void> {
     this.#closing = true;
     await this.#worker?.close();
     this.#leases?.stop();
+    this.#cancels?.stop();
     await this.#sandbox.close();
     await this.queue.close();
     await this.database.close();

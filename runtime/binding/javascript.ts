@@ -5,7 +5,7 @@
  * text (`toString`) shows identifiers. Imports protocol only.
  */
 import { StepvaultError, type Position } from "../../protocol/error.ts";
-import { findReferenceMatches, type ReferenceMatch } from "../../protocol/secret.ts";
+import { findReferenceMatches } from "../../protocol/secret.ts";
 import { type Replacement, replaceInTemplate, replaceKey, replaceLiteral } from "./javascript-layout.ts";
 import { type SyntaxNode, parseJavaScript } from "./javascript-parse.ts";
 import { type Frame, roleOf } from "./javascript-role.ts";
@@ -17,6 +17,7 @@ import {
   substituteReferences,
   type Substitution,
 } from "./placeholder.ts";
+import { stripTypes } from "./typescript.ts";
 import { checkReferenceCount, referencePositionError, requireValue } from "./reference-error.ts";
 
 /** A reference that counts, where the code has it. */
@@ -40,7 +41,7 @@ export interface Analysis {
   readonly slots: readonly Slot[];
 }
 
-interface Binding {
+export interface Binding {
   readonly identifier: string;
   readonly value: string;
   readonly original: string;
@@ -51,19 +52,25 @@ export interface BoundJavaScript {
   readonly bindings: readonly Binding[];
 }
 
-/** Finds the references of a step's code; throws ERR_STEP_SYNTAX, ERR_REFERENCE_POSITION or ERR_REFERENCE_COUNT. */
-export function analyzeJavaScript(code: string): Analysis {
+/**
+ * Finds the references of a step's code; of TypeScript, once its types are blanked. Throws ERR_STEP_SYNTAX,
+ * ERR_STEP_TYPESCRIPT, ERR_REFERENCE_POSITION or ERR_REFERENCE_COUNT.
+ */
+export function analyzeJavaScript(code: string, { typescript = false }: { typescript?: boolean } = {}): Analysis {
   // Inside the function that V8 compiles a hashbang is no comment any more.
   const text = code.replace(/^(\uFEFF?)#!/, "$1//");
   const matches = findReferenceMatches(text);
   // Without references V8 judges the code alone, so syntax that acorn does not know yet works.
-  if (matches.length === 0) return { references: [], source: text, slots: [] };
+  const toJavaScript = typescript ? stripTypes : (source: string): string => source;
+  if (matches.length === 0) return { references: [], source: toJavaScript(text), slots: [] };
   checkReferenceCount(matches.length);
   let taken: readonly string[] = [];
   for (;;) {
-    const attempt = analyzeWith(text, matches, taken);
+    const substitution = substituteReferences(text, matches, taken);
+    const source = toJavaScript(substitution.source);
+    const attempt = analyzeWith(text, { ...substitution, source });
     if ("source" in attempt) return attempt;
-    taken = attempt.spelled;
+    taken = [...taken, ...attempt.spelled];
   }
 }
 
@@ -78,17 +85,12 @@ export function bindJavaScript(analysis: Analysis, values: ReadonlyMap<string, s
 }
 
 /** One attempt with one prefix; `spelled` when a string of the code turns out to spell a placeholder itself. */
-function analyzeWith(
-  code: string,
-  matches: readonly ReferenceMatch[],
-  taken: readonly string[],
-): Analysis | { readonly spelled: readonly string[] } {
-  const substitution = substituteReferences(code, matches, taken);
+function analyzeWith(code: string, substitution: Substitution): Analysis | { readonly spelled: readonly string[] } {
   const { source, occurrences } = substitution;
   const locate = createLocator(code);
   const { program, comments } = parseJavaScript(source, occurrences, locate);
   const { claims, spelled } = claimOccurrences(program, substitution);
-  if (spelled.length > 0) return { spelled: [...taken, ...spelled] };
+  if (spelled.length > 0) return { spelled };
 
   const references: CodeReference[] = [];
   const ignored = occurrencesInside(occurrences, comments);
@@ -102,7 +104,7 @@ function analyzeWith(
   const slots = replaced.map(({ identifier, parts, start, end }) => {
     return { identifier, parts, original: code.slice(start, end) };
   });
-  return { references, source: applyReplacements(code, replaced), slots };
+  return { references, source: applyReplacements(source, replaced), slots };
 }
 
 interface Claim extends Replacement {

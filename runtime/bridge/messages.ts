@@ -4,8 +4,9 @@
  */
 import { z } from "zod";
 import { errorCodes } from "../../protocol/error.ts";
-import { languages } from "../../protocol/job.ts";
+import { interpreters, languages } from "../../protocol/job.ts";
 import { limitNames, type LimitName } from "../../protocol/limits.ts";
+import { cryptoEnvelopeSchema } from "./crypto.ts";
 
 const position = { line: z.int().nonnegative(), column: z.int().nonnegative() };
 
@@ -102,17 +103,21 @@ export const guestMessageSchema = z.discriminatedUnion("type", [
     base: z.string().optional(),
     set: z.strictObject({ key: z.enum(urlKeys), value: z.string() }).optional(),
   }),
+  cryptoEnvelopeSchema,
+  z.strictObject({ type: z.literal("import"), id: z.int(), name: z.string().max(1_000) }),
   z.strictObject({ type: z.literal("done"), output: z.string() }),
   z.strictObject({ type: z.literal("fail"), error: guestErrorSchema }),
 ]);
 export type GuestMessage = z.infer<typeof guestMessageSchema>;
 
-export const hostMessageSchema = z.discriminatedUnion("type", [
+const hostMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("ready") }),
+  /** The released run is gone: its isolate is disposed and no call of it is pending. */
+  z.strictObject({ type: z.literal("idle") }),
   z.strictObject({ type: z.literal("snapshot"), data: z.string() }),
   z.strictObject({ type: z.literal("references"), references: z.array(referenceSchema).max(10_000) }),
   z.strictObject({ type: z.literal("started") }),
-  z.strictObject({ type: z.literal("print"), stream: z.enum(["stdout", "stderr"]), text: z.string() }),
+  z.strictObject({ type: z.literal("print"), stream: z.enum(["stdout", "stderr"]), text: z.string().min(1) }),
   z.strictObject({
     type: z.literal("log"),
     level: z.enum(["debug", "info", "warn", "error"]),
@@ -127,15 +132,20 @@ export const hostMessageSchema = z.discriminatedUnion("type", [
 export type HostMessage = z.infer<typeof hostMessageSchema>;
 
 /** What the worker sends. The host trusts it, but parses it all the same: a wrong shape is a bug worth a clear end. */
-export const workerMessageSchema = z.discriminatedUnion("type", [
+const workerMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("boot"),
-    language: z.enum(languages),
-    /** A folder with the interpreter's memory snapshot; absent to make one and send it back. */
+    language: z.enum(interpreters),
+    /** Python only: the snapshot to start from; absent to make one and send it back. */
     snapshotFile: z.string().optional(),
-    makeSnapshot: z.boolean().optional(),
+    /** Python only: the packages that the snapshot to make holds. */
+    wheels: z
+      .array(z.strictObject({ name: z.string(), file: z.string(), sha256: z.string(), native: z.boolean() }))
+      .optional(),
+    /** JavaScript only: what steps may import. */
+    packages: z.array(z.strictObject({ name: z.string(), file: z.string(), sha256: z.string() })).optional(),
   }),
-  z.strictObject({ type: z.literal("prepare"), code: z.string() }),
+  z.strictObject({ type: z.literal("prepare"), code: z.string(), language: z.enum(languages) }),
   z.strictObject({
     type: z.literal("execute"),
     values: z.array(z.tuple([z.string(), z.string()])),
@@ -147,6 +157,8 @@ export const workerMessageSchema = z.discriminatedUnion("type", [
       Object.fromEntries(limitNames.map((name) => [name, z.int()])) as Record<LimitName, z.ZodInt>,
     ),
   }),
+  /** The run is over, or is to be: dispose of its isolate, then say that it is gone. */
+  z.strictObject({ type: z.literal("release") }),
   z.strictObject({
     type: z.literal("response"),
     id: z.int(),
@@ -166,3 +178,12 @@ export const workerMessageSchema = z.discriminatedUnion("type", [
 export type WorkerMessage = z.infer<typeof workerMessageSchema>;
 export type ExecuteMessage = Extract<WorkerMessage, { type: "execute" }>;
 export type ResponseMessage = Extract<WorkerMessage, { type: "response" }>;
+
+/** Every frame says which run of its host it belongs to, counted from 1; what belongs to none has the number 0. */
+const runNumber = z.int().nonnegative();
+
+export const hostFrameSchema = z.strictObject({ run: runNumber, message: hostMessageSchema });
+export type HostFrame = z.infer<typeof hostFrameSchema>;
+
+export const workerFrameSchema = z.strictObject({ run: runNumber, message: workerMessageSchema });
+export type WorkerFrame = z.infer<typeof workerFrameSchema>;

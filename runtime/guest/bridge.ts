@@ -78,4 +78,4 @@ export function receive(text: string): void {
   }
 }
 
-export { jsonParse };
+export { jsonParse, jsonStringify };

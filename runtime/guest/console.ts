@@ -1,20 +1,25 @@
 /**
- * `console`: each call becomes one log entry with a level. Groups indent, counters and timers are kept here, tables are
- * drawn as text. Runs inside the isolate.
+ * `console`: each call becomes one log entry with a level. Groups indent, counters and timers are kept here. Where Node
+ * prints a warning of its own, about an unknown label for instance, that is an entry of level warn. Runs inside the
+ * isolate.
  */
 import { failRun, type GuestLimits, send } from "./bridge.ts";
-import { formatLog, formatValue } from "./format.ts";
+import { callSite } from "./error.ts";
+import { formatLog } from "./format.ts";
+import { exposeGlobal } from "./globals.ts";
+import { inspect } from "./inspect.ts";
+import { now } from "./performance.ts";
+import { drawTable } from "./table.ts";
 
 type Level = "debug" | "info" | "warn" | "error";
 
+const depthShownMax = 20;
+const groupsMax = 100;
+
 export function installConsole(limits: GuestLimits): void {
   let indent = "";
-  const counts = new Map<string, number>();
-  const starts = new Map<string, number>();
-  const now = Date.now;
 
-  const write = (level: Level, args: unknown[]): void => {
-    const text = formatLog(args);
+  const write = (level: Level, text: string): void => {
     if (text.length > limits.logBytesMax) {
       failRun(
         "ERR_LIMIT_LOG",
@@ -27,69 +32,93 @@ export function installConsole(limits: GuestLimits): void {
   const at =
     (level: Level) =>
     (...args: unknown[]): void =>
-      write(level, args);
-  const elapsed = (label: string): string => `${label}: ${now() - (starts.get(label) ?? now())}ms`;
+      write(level, formatLog(args));
+  const info = at("info");
+  const warn = at("warn");
 
-  const methods: Record<string, (...args: unknown[]) => void> = {
-    log: at("info"),
-    info: at("info"),
+  const group = (...args: unknown[]): void => {
+    if (args.length > 0) info(...args);
+    if (indent.length < 2 * groupsMax) indent += "  ";
+  };
+  const methods = {
+    log: info,
+    info,
     debug: at("debug"),
-    warn: at("warn"),
+    warn,
     error: at("error"),
-    trace: (...args) => write("debug", ["Trace:", ...args]),
-    dir: (value) => write("info", [formatValue(value)]),
-    dirxml: at("info"),
-    table: (value) => write("info", [table(value)]),
-    assert: (condition, ...args) => {
-      if (!condition) write("error", args.length === 0 ? ["Assertion failed"] : ["Assertion failed:", ...args]);
+    dir: (value: unknown, options?: { depth?: unknown }) => {
+      const depth = options?.depth;
+      write(
+        "info",
+        depth === undefined ? inspect(value) : inspect(value, Math.min(Number(depth ?? Infinity), depthShownMax)),
+      );
     },
-    group: (...args) => {
-      if (args.length > 0) write("info", args);
-      indent += "  ";
+    dirxml: info,
+    trace: (...args: unknown[]) => {
+      write("debug", [args.length === 0 ? "Trace" : `Trace: ${formatLog(args)}`, ...callSite()].join("\n"));
     },
+    table: (value: unknown, columns?: unknown) => {
+      const drawn = drawTable(value, columns);
+      if (drawn === undefined) info(value);
+      else write("info", drawn);
+    },
+    assert: (condition: unknown, ...args: unknown[]) => {
+      if (condition) return;
+      const [first, ...rest] = args;
+      if (typeof first === "string") at("error")(`Assertion failed: ${first}`, ...rest);
+      else at("error")("Assertion failed", ...args);
+    },
+    group,
+    groupCollapsed: group,
     groupEnd: () => {
       indent = indent.slice(2);
     },
-    count: (label = "default") => {
-      const count = (counts.get(String(label)) ?? 0) + 1;
-      counts.set(String(label), count);
-      write("info", [`${String(label)}: ${count}`]);
-    },
-    countReset: (label = "default") => void counts.delete(String(label)),
-    time: (label = "default") => void starts.set(String(label), now()),
-    timeLog: (label = "default", ...args) => write("info", [elapsed(String(label)), ...args]),
-    timeEnd: (label = "default") => {
-      write("info", [elapsed(String(label))]);
-      starts.delete(String(label));
-    },
+    ...countMethods(info, warn),
+    ...timeMethods(info, warn),
     clear: () => {},
   };
-  methods["groupCollapsed"] = methods["group"]!;
-  (globalThis as Record<string, unknown>)["console"] = methods;
+  exposeGlobal("console", Object.assign(Object.create({}) as object, methods));
 }
 
-/** Rows and columns as plain text; what is not tabular is shown as it is. */
-function table(value: unknown): string {
-  if (typeof value !== "object" || value === null) return formatValue(value);
-  const rows = Object.entries(value).slice(0, 1_000);
-  const columns = [
-    ...new Set(rows.flatMap(([, row]) => (typeof row === "object" && row !== null ? Object.keys(row) : []))),
-  ];
-  const header = ["(index)", ...columns, ...(columns.length === 0 ? ["Values"] : [])];
-  const lines = rows.map(([index, row]) => {
-    const isObject = typeof row === "object" && row !== null;
-    const cells = columns.map((column) =>
-      isObject && column in row ? formatValue((row as Record<string, unknown>)[column]) : "",
-    );
-    return [index, ...cells, ...(columns.length === 0 || !isObject ? [formatValue(row)] : [])];
-  });
-  const widths = header.map((_, i) => Math.max(...[header, ...lines].map((line) => (line[i] ?? "").length)));
-  return [header, ...lines]
-    .map((line) =>
-      line
-        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
+type Log = (...args: unknown[]) => void;
+
+function countMethods(info: Log, warn: Log): object {
+  const counts = new Map<string, number>();
+  return {
+    count: (label: unknown = "default") => {
+      const count = (counts.get(String(label)) ?? 0) + 1;
+      counts.set(String(label), count);
+      info(`${String(label)}: ${count}`);
+    },
+    countReset: (label: unknown = "default") => {
+      if (!counts.delete(String(label))) warn(`Count for '${String(label)}' does not exist`);
+    },
+  };
+}
+
+function timeMethods(info: Log, warn: Log): object {
+  const starts = new Map<string, number>();
+  const elapsed = (label: string, method: string, args: unknown[]): void => {
+    const start = starts.get(label);
+    if (start === undefined) warn(`No such label '${label}' for console.${method}()`);
+    else info("%s: %s", label, duration(now() - start), ...args);
+  };
+  return {
+    time: (label: unknown = "default") => {
+      if (starts.has(String(label))) warn(`Label '${String(label)}' already exists for console.time()`);
+      else starts.set(String(label), now());
+    },
+    timeLog: (label: unknown = "default", ...args: unknown[]) => elapsed(String(label), "timeLog", args),
+    timeEnd: (label: unknown = "default") => {
+      elapsed(String(label), "timeEnd", []);
+      starts.delete(String(label));
+    },
+  };
+}
+
+function duration(ms: number): string {
+  if (ms < 1_000) return `${Number(ms.toFixed(3))}ms`;
+  const seconds = ms / 1_000;
+  if (seconds < 60) return `${seconds.toFixed(3)}s`;
+  return `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(3).padStart(6, "0")} (m:ss.mmm)`;
 }

@@ -3,6 +3,8 @@
  * that has none. Follows the WHATWG Encoding Standard's UTF-8 decoder, including one U+FFFD per ill-formed part.
  * Plain loops over typed arrays: Python's loader decodes megabytes through this. Runs inside the isolate.
  */
+import { GuestDOMException } from "./exception.ts";
+import { exposeGlobal } from "./globals.ts";
 
 const replacement = 0xfffd;
 
@@ -79,7 +81,8 @@ function decodeWindows1252(bytes: Uint8Array): string {
   return text.replaceAll(/[\u0080-\u009f]/g, (unit) => windows1252Upper[unit.charCodeAt(0) - 0x80] ?? unit);
 }
 
-function toBytes(input: ArrayBuffer | ArrayBufferView | undefined): Uint8Array {
+/** The bytes themselves, not a copy. */
+export function toBytes(input: ArrayBuffer | ArrayBufferView | undefined): Uint8Array {
   if (input === undefined) return new Uint8Array(0);
   if (ArrayBuffer.isView(input)) return new Uint8Array(input.buffer, input.byteOffset, input.byteLength);
   return new Uint8Array(input);
@@ -91,6 +94,7 @@ export class GuestTextDecoder {
   readonly ignoreBOM: boolean;
   #state = freshState();
   #oddByte: number | undefined;
+  #lead = "";
   #atStart = true;
 
   constructor(label = "utf-8", options: { fatal?: boolean; ignoreBOM?: boolean } = {}) {
@@ -108,8 +112,8 @@ export class GuestTextDecoder {
     const bytes = toBytes(input);
     if (this.encoding === "windows-1252") return decodeWindows1252(bytes);
     let text = this.encoding === "utf-8" ? decodeUtf8(bytes, this.#state, this.fatal) : this.#decodeUtf16(bytes);
-    if (!options.stream && (this.#state.needed > 0 || this.#oddByte !== undefined)) {
-      if (this.fatal) throw new TypeError(`The encoded data was not valid for encoding ${this.encoding}`);
+    if (!options.stream && (this.#state.needed > 0 || this.#oddByte !== undefined || this.#lead !== "")) {
+      if (this.fatal) throw notValid(this.encoding);
       text += String.fromCharCode(replacement);
     }
     if (this.#atStart && text.length > 0) {
@@ -119,14 +123,16 @@ export class GuestTextDecoder {
     if (!options.stream) {
       this.#state = freshState();
       this.#oddByte = undefined;
+      this.#lead = "";
       this.#atStart = true;
     }
     return text;
   }
 
+  /** What may be the first half of a character, or of a pair of surrogates, waits for the next part. */
   #decodeUtf16(bytes: Uint8Array): string {
     const units: number[] = [];
-    let text = "";
+    let text = this.#lead;
     let low = this.#oddByte;
     for (const byte of bytes) {
       if (low === undefined) low = byte;
@@ -136,10 +142,18 @@ export class GuestTextDecoder {
       }
       if (units.length > 8_000) text += String.fromCharCode(...units.splice(0));
     }
+    text += String.fromCharCode(...units);
+    const final = text.charCodeAt(text.length - 1);
+    this.#lead = final >= 0xd800 && final <= 0xdbff ? text.slice(-1) : "";
     this.#oddByte = low;
-    return text + String.fromCharCode(...units);
+    const whole = this.#lead === "" ? text : text.slice(0, -1);
+    if (this.fatal && !whole.isWellFormed()) throw notValid(this.encoding);
+    return whole.toWellFormed();
   }
 }
+
+const notValid = (encoding: string): TypeError =>
+  new TypeError(`The encoded data was not valid for encoding ${encoding}`);
 
 export class GuestTextEncoder {
   readonly encoding = "utf-8";
@@ -170,68 +184,46 @@ export class GuestTextEncoder {
   }
 }
 
-const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+interface Base64Codec {
+  fromBase64(text: string): Uint8Array;
+  readonly prototype: { toBase64(this: Uint8Array): string };
+}
+
+const { fromBase64, prototype: bytesPrototype } = Uint8Array as unknown as Base64Codec;
+const { toBase64 } = bytesPrototype;
 
 export function encodeBase64(bytes: ArrayLike<number>): string {
-  const parts: string[] = [];
-  for (let i = 0; i < bytes.length; i += 3) {
-    const left = bytes.length - i;
-    const group = (bytes[i]! << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0);
-    parts.push(
-      alphabet[group >> 18]! +
-        alphabet[(group >> 12) & 63]! +
-        (left > 1 ? alphabet[(group >> 6) & 63]! : "=") +
-        (left > 2 ? alphabet[group & 63]! : "="),
-    );
-  }
-  return parts.join("");
+  return Reflect.apply(toBase64, bytes instanceof Uint8Array ? bytes : Uint8Array.from(bytes), []);
 }
 
 /** Forgiving-base64 decode; undefined when the text is not base64. */
 export function decodeBase64(text: string): Uint8Array | undefined {
-  let clean = text.replaceAll(/[\t\n\f\r ]/g, "");
-  if (clean.length % 4 === 0 && clean.endsWith("=")) clean = clean.slice(0, clean.endsWith("==") ? -2 : -1);
-  if (clean.length % 4 === 1 || /[^A-Za-z0-9+/]/.test(clean)) return undefined;
-  const bytes = new Uint8Array(Math.floor((clean.length * 3) / 4));
-  let bits = 0;
-  let held = 0;
-  let at = 0;
-  for (let i = 0; i < clean.length; i++) {
-    held = (held << 6) | codeOf(clean.charCodeAt(i));
-    bits += 6;
-    if (bits >= 8) {
-      bits -= 8;
-      bytes[at++] = (held >> bits) & 0xff;
-    }
+  try {
+    return Reflect.apply(fromBase64, Uint8Array, [text]);
+  } catch {
+    return undefined;
   }
-  return bytes;
-}
-
-function codeOf(unit: number): number {
-  if (unit >= 97) return unit - 71;
-  if (unit >= 65) return unit - 65;
-  if (unit >= 48) return unit + 4;
-  return unit === 43 ? 62 : 63;
 }
 
 export function installEncoding(): void {
-  const globals = globalThis as Record<string, unknown>;
-  globals["TextDecoder"] = GuestTextDecoder;
-  globals["TextEncoder"] = GuestTextEncoder;
-  globals["btoa"] = function btoa(input: unknown): string {
+  exposeGlobal("TextDecoder", GuestTextDecoder);
+  exposeGlobal("TextEncoder", GuestTextEncoder);
+  exposeGlobal("btoa", (input: unknown): string => {
     const text = String(input);
     const bytes = new Uint8Array(text.length);
     for (let i = 0; i < text.length; i++) {
-      if (text.charCodeAt(i) > 255) throw new TypeError("btoa takes characters up to U+00FF only");
-      bytes[i] = text.charCodeAt(i);
+      const unit = text.charCodeAt(i);
+      if (unit > 255) throw new GuestDOMException("btoa takes characters up to U+00FF only", "InvalidCharacterError");
+      bytes[i] = unit;
     }
     return encodeBase64(bytes);
-  };
-  globals["atob"] = function atob(input: unknown): string {
+  });
+  exposeGlobal("atob", (input: unknown): string => {
     const bytes = decodeBase64(String(input));
-    if (bytes === undefined) throw new TypeError("The text given to atob is not base64");
+    if (bytes === undefined)
+      throw new GuestDOMException("The text given to atob is not base64", "InvalidCharacterError");
     let text = "";
     for (let i = 0; i < bytes.length; i += 8_000) text += String.fromCharCode(...bytes.subarray(i, i + 8_000));
     return text;
-  };
+  });
 }

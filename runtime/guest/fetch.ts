@@ -1,10 +1,19 @@
 /**
- * `fetch` with Headers, Response, AbortController and AbortSignal: the request goes over the bridge to the egress
- * broker, which decides whether it may leave; the answer comes back whole. Runs inside the isolate.
+ * `fetch` with Request and Response: the request goes over the bridge to the egress broker, which decides whether it may
+ * leave; the answer comes back whole. Runs inside the isolate.
  */
-import { failRun, type GuestLimits, onHostEvent, send } from "./bridge.ts";
-import { decodeBase64, encodeBase64, GuestTextDecoder, GuestTextEncoder } from "./encoding.ts";
-import { GuestURLSearchParams } from "./url.ts";
+import { installBlob } from "./blob.ts";
+import { copyBody, GuestBody, takeBytes } from "./body.ts";
+import { failRun, type GuestLimits, jsonStringify, onHostEvent, send } from "./bridge.ts";
+import { decodeBase64, encodeBase64 } from "./encoding.ts";
+import { callSite } from "./error.ts";
+import { type GuestAbortSignal, installEvents, onAbort } from "./events.ts";
+import { installForm } from "./form.ts";
+import { exposeGlobal } from "./globals.ts";
+import { GuestHeaders, installHeaders } from "./headers.ts";
+import { contentsOf } from "./inspect.ts";
+import { installStreams } from "./streams.ts";
+import { parseHref } from "./url.ts";
 
 interface BrokerResponse {
   url: string;
@@ -21,259 +30,199 @@ interface ResponseEvent {
   error?: { code: string; message: string };
 }
 
-class GuestHeaders {
-  #pairs: [string, string][] = [];
-
-  constructor(init: unknown = {}) {
-    if (typeof init !== "object" || init === null)
-      throw new TypeError("Headers take an object, a list of pairs or Headers");
-    const entries = Symbol.iterator in init ? [...(init as Iterable<[unknown, unknown]>)] : Object.entries(init);
-    for (const [name, value] of entries) this.append(name, value);
-  }
-  append(name: unknown, value: unknown): void {
-    const key = String(name).toLowerCase();
-    const text = String(value).trim();
-    if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(key))
-      throw new TypeError("A header name has characters that HTTP does not allow");
-    if (/[\0\r\n]/.test(text)) throw new TypeError(`The value of header "${key}" has a line break or NUL`);
-    this.#pairs.push([key, text]);
-  }
-  delete(name: unknown): void {
-    this.#pairs = this.#pairs.filter(([key]) => key !== String(name).toLowerCase());
-  }
-  get(name: unknown): string | null {
-    const values = this.#pairs.filter(([key]) => key === String(name).toLowerCase()).map(([, value]) => value);
-    return values.length === 0 ? null : values.join(", ");
-  }
-  getSetCookie(): string[] {
-    return this.#pairs.filter(([key]) => key === "set-cookie").map(([, value]) => value);
-  }
-  has(name: unknown): boolean {
-    return this.#pairs.some(([key]) => key === String(name).toLowerCase());
-  }
-  set(name: unknown, value: unknown): void {
-    this.delete(name);
-    this.append(name, value);
-  }
-  forEach(callback: (value: string, name: string, headers: GuestHeaders) => void): void {
-    for (const [name, value] of this) callback(value, name, this);
-  }
-  entries(): IterableIterator<[string, string]> {
-    const names = [...new Set(this.#pairs.map(([name]) => name))].sort();
-    return names.map((name): [string, string] => [name, this.get(name) ?? ""])[Symbol.iterator]();
-  }
-  keys(): IterableIterator<string> {
-    return [...this.entries()].map(([name]) => name)[Symbol.iterator]();
-  }
-  values(): IterableIterator<string> {
-    return [...this.entries()].map(([, value]) => value)[Symbol.iterator]();
-  }
-  [Symbol.iterator](): IterableIterator<[string, string]> {
-    return this.entries();
-  }
+interface ResponseInit {
+  status?: unknown;
+  statusText?: unknown;
+  headers?: unknown;
 }
 
-class GuestResponse {
+/** Statuses whose answers have no body. */
+const bodilessStatuses = new Set([101, 103, 204, 205, 304]);
+
+let fromBroker: (answer: BrokerResponse) => GuestResponse;
+
+class GuestResponse extends GuestBody {
+  readonly headers: GuestHeaders;
   readonly status: number;
   readonly statusText: string;
-  readonly headers: GuestHeaders;
-  readonly url: string;
-  readonly redirected: boolean;
-  readonly type = "basic";
-  #body: Uint8Array;
-  #used = false;
+  #url = "";
+  #redirected = false;
+  #type = "default";
 
-  constructor(
-    body: unknown = null,
-    init: { status?: number; statusText?: string; headers?: unknown } = {},
-    at?: BrokerResponse,
-  ) {
-    this.status = init.status ?? 200;
-    this.statusText = init.statusText ?? "";
-    this.headers = new GuestHeaders(init.headers ?? {});
-    this.url = at?.url ?? "";
-    this.redirected = at?.redirected ?? false;
-    this.#body = encodeBody(body)?.bytes ?? new Uint8Array(0);
+  constructor(body: unknown = null, init: ResponseInit = {}) {
+    const status = Number(init.status ?? 200);
+    if (!(status >= 200 && status <= 599)) throw new RangeError("The status of a response must be from 200 to 599");
+    if (body !== null && bodilessStatuses.has(status))
+      throw new TypeError(`A response of status ${status} has no body`);
+    const headers = new GuestHeaders(init.headers ?? {});
+    super(body, headers);
+    this.headers = headers;
+    this.status = Math.trunc(status);
+    this.statusText = String(init.statusText ?? "");
   }
   get ok(): boolean {
     return this.status >= 200 && this.status <= 299;
   }
-  get bodyUsed(): boolean {
-    return this.#used;
+  get url(): string {
+    return this.#url;
   }
-  async bytes(): Promise<Uint8Array> {
-    if (this.#used) throw new TypeError("The body of this response has been read already");
-    this.#used = true;
-    return this.#body;
+  get redirected(): boolean {
+    return this.#redirected;
   }
-  async arrayBuffer(): Promise<ArrayBuffer> {
-    return (await this.bytes()).slice().buffer;
-  }
-  async text(): Promise<string> {
-    return new GuestTextDecoder().decode(await this.bytes());
-  }
-  async json(): Promise<unknown> {
-    return JSON.parse(await this.text());
+  get type(): string {
+    return this.#type;
   }
   clone(): GuestResponse {
-    if (this.#used) throw new TypeError("The body of this response has been read already");
     const { status, statusText, headers } = this;
-    return new GuestResponse(this.#body.slice(), { status, statusText, headers });
+    const body = copyBody(this);
+    const copy = new GuestResponse(body, { status: status === 0 ? 200 : status, statusText, headers });
+    return GuestResponse.#adopt(copy, { status, url: this.#url, redirected: this.#redirected, type: this.#type });
   }
-  static json(value: unknown, init: { status?: number; headers?: unknown } = {}): GuestResponse {
-    const response = new GuestResponse(JSON.stringify(value), init);
-    if (!response.headers.has("content-type")) response.headers.set("content-type", "application/json");
+  static json(value: unknown, init: ResponseInit = {}): GuestResponse {
+    const text = jsonStringify(value) as string | undefined;
+    if (text === undefined) throw new TypeError("The value cannot be JSON");
+    const headers = new GuestHeaders(init.headers ?? {});
+    if (!headers.has("content-type")) headers.set("content-type", "application/json");
+    return new GuestResponse(text, { ...init, headers });
+  }
+  static error(): GuestResponse {
+    return GuestResponse.#adopt(new GuestResponse(), { status: 0, url: "", redirected: false, type: "error" });
+  }
+  static redirect(url: unknown, status: unknown = 302): GuestResponse {
+    if (![301, 302, 303, 307, 308].includes(Number(status)))
+      throw new RangeError("The status of a redirect must be one");
+    return new GuestResponse(null, { status, headers: { location: parseHref(url) } });
+  }
+  static #adopt(
+    response: GuestResponse,
+    { status, url, redirected, type }: { status: number; url: string; redirected: boolean; type: string },
+  ): GuestResponse {
+    Object.defineProperty(response, "status", { value: status, enumerable: true });
+    response.#url = url;
+    response.#redirected = redirected;
+    response.#type = type;
     return response;
   }
-}
-
-/** A body as bytes and the content type it implies; undefined for no body. */
-function encodeBody(body: unknown): { bytes: Uint8Array; contentType?: string } | undefined {
-  if (body === null || body === undefined) return undefined;
-  if (ArrayBuffer.isView(body)) return { bytes: new Uint8Array(body.buffer, body.byteOffset, body.byteLength).slice() };
-  if (body instanceof ArrayBuffer) return { bytes: new Uint8Array(body.slice(0)) };
-  const bytes = new GuestTextEncoder().encode(String(body));
-  if (body instanceof GuestURLSearchParams)
-    return { bytes, contentType: "application/x-www-form-urlencoded;charset=UTF-8" };
-  return { bytes, contentType: "text/plain;charset=UTF-8" };
-}
-
-class GuestAbortSignal {
-  aborted = false;
-  reason: unknown = undefined;
-  onabort: ((event: { type: string }) => void) | null = null;
-  #listeners: (() => void)[] = [];
-
-  addEventListener(type: string, listener: (event: { type: string }) => void): void {
-    if (type === "abort") this.#listeners.push(() => listener({ type }));
+  static {
+    fromBroker = ({ url, status, statusText, headers, body, redirected }) => {
+      // What the network sends is taken as it is, where a constructor would be strict.
+      const content = bodilessStatuses.has(status) || status < 200 ? null : decodeBase64(body);
+      const response = new GuestResponse(content, { statusText, headers });
+      return GuestResponse.#adopt(response, { status, url, redirected, type: "basic" });
+    };
   }
-  removeEventListener(): void {}
-  throwIfAborted(): void {
-    if (this.aborted) throw this.reason as Error;
-  }
-  /** Called by the controller. */
-  abortWith(reason: unknown): void {
-    if (this.aborted) return;
-    this.aborted = true;
-    this.reason = reason;
-    this.onabort?.({ type: "abort" });
-    for (const listener of this.#listeners) listener();
-  }
-  static timeout(ms: number): GuestAbortSignal {
-    const controller = new GuestAbortController();
-    setTimeout(() => controller.abort(namedError("TimeoutError", "The operation timed out")), ms);
-    return controller.signal;
+  [contentsOf](): object {
+    const { status, statusText, headers, bodyUsed, ok, redirected, type, url } = this;
+    return { status, statusText, headers, bodyUsed, ok, redirected, type, url };
   }
 }
 
-class GuestAbortController {
-  readonly signal = new GuestAbortSignal();
-  abort(reason: unknown = namedError("AbortError", "This operation was aborted")): void {
-    this.signal.abortWith(reason);
-  }
-}
-
-function namedError(name: string, message: string): Error {
-  const error = new Error(message);
-  error.name = name;
-  return error;
-}
-
-interface FetchInit {
-  method?: string;
+interface RequestInit {
+  method?: unknown;
   headers?: unknown;
   body?: unknown;
-  redirect?: string;
-  signal?: GuestAbortSignal;
+  redirect?: unknown;
+  signal?: GuestAbortSignal | null;
 }
 
 /** A request as `fetch` takes it: a URL or another request, with what the init changes. */
-class GuestRequest {
+class GuestRequest extends GuestBody {
+  readonly headers: GuestHeaders;
   readonly url: string;
   readonly method: string;
-  readonly headers: GuestHeaders;
-  readonly body: unknown;
   readonly redirect: string;
   readonly signal: GuestAbortSignal | undefined;
 
-  constructor(input: unknown, init: FetchInit = {}) {
+  constructor(input: unknown, init: RequestInit = {}) {
     const from = input instanceof GuestRequest ? input : undefined;
-    this.url = from?.url ?? String(input);
-    const method = String(init.method ?? from?.method ?? "GET");
-    // The methods that the fetch standard writes in capitals whatever the case they come in.
-    this.method = /^(get|head|post|put|delete|options)$/i.test(method) ? method.toUpperCase() : method;
-    this.headers = new GuestHeaders(init.headers ?? from?.headers ?? {});
-    this.body = init.body ?? from?.body;
-    if (this.body !== undefined && this.body !== null && /^(GET|HEAD)$/.test(this.method)) {
-      throw new TypeError(`A ${this.method} request cannot have a body`);
+    const method = toMethod(init.method ?? from?.method ?? "GET");
+    const headers = new GuestHeaders(init.headers ?? from?.headers ?? {});
+    const body = init.body ?? (from === undefined ? null : copyBody(from));
+    if (body !== null && body !== undefined && /^(GET|HEAD)$/.test(method)) {
+      throw new TypeError(`A ${method} request cannot have a body`);
     }
+    super(body, headers);
+    this.headers = headers;
+    this.url = from?.url ?? parseHref(input);
+    this.method = method;
     const redirect = init.redirect ?? from?.redirect;
     this.redirect = redirect === "error" || redirect === "manual" ? redirect : "follow";
     this.signal = init.signal ?? from?.signal;
   }
+  clone(): GuestRequest {
+    return new GuestRequest(this);
+  }
+}
+
+function toMethod(method: unknown): string {
+  const text = String(method);
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}$/.test(text))
+    throw new TypeError("The method of the request is not one of HTTP");
+  // The methods that the fetch standard writes in capitals whatever the case they come in.
+  return /^(get|head|post|put|delete|options)$/i.test(text) ? text.toUpperCase() : text;
+}
+
+interface Pending {
+  resolve(response: GuestResponse): void;
+  reject(error: unknown): void;
+  readonly site: string[];
 }
 
 export function installFetch(limits: GuestLimits): void {
-  const pending = new Map<
-    number,
-    { resolve: (response: GuestResponse) => void; reject: (error: unknown) => void; callSite: string[] }
-  >();
-  let lastId = 0;
+  const pending = new Map<number, Pending>();
+  let lastRequestId = 0;
 
   onHostEvent("response", ({ id, response, error }: ResponseEvent) => {
     const waiting = pending.get(id);
     pending.delete(id);
     if (waiting === undefined) return;
-    if (response === undefined) {
-      const failure = new TypeError(error?.message ?? "fetch failed");
-      // The place where the step called fetch, without the frames of what stands between.
-      failure.stack = [`TypeError: ${failure.message}`, ...waiting.callSite].join("\n");
-      Object.defineProperty(failure, "code", { value: error?.code, enumerable: true });
-      waiting.reject(failure);
-      return;
-    }
-    const { status, statusText, headers } = response;
-    waiting.resolve(new GuestResponse(decodeBase64(response.body), { status, statusText, headers }, response));
+    if (response !== undefined) return waiting.resolve(fromBroker(response));
+    waiting.reject(requestError(error, waiting.site));
   });
 
-  const start = ({ url, method, headers, body, redirect, signal }: GuestRequest): Promise<GuestResponse> => {
+  const start = async (request: GuestRequest, site: string[]): Promise<GuestResponse> => {
+    const { url, method, headers, redirect, signal } = request;
     signal?.throwIfAborted();
-    const encoded = encodeBody(body);
-    if (encoded !== undefined && encoded.bytes.length > limits.requestBytesMax) {
+    const bytes = await takeBytes(request);
+    if (bytes !== undefined && bytes.length > limits.requestBytesMax) {
       failRun(
         "ERR_LIMIT_REQUEST_BYTES",
-        `Cannot send a body of ${encoded.bytes.length} bytes: at most ${limits.requestBytesMax} are allowed`,
+        `Cannot send a body of ${bytes.length} bytes: at most ${limits.requestBytesMax} are allowed`,
       );
     }
-    if (encoded?.contentType !== undefined && !headers.has("content-type"))
-      headers.set("content-type", encoded.contentType);
-    const id = ++lastId;
-    const request = {
-      method,
-      url,
-      headers: [...headers],
-      redirect,
-      ...(encoded === undefined ? {} : { body: encodeBase64(encoded.bytes) }),
-    };
-    return new Promise((resolve, reject) => {
-      const callSite = (new Error().stack ?? "").split("\n").filter((line) => line.includes("step.js:"));
-      pending.set(id, { resolve, reject, callSite });
-      signal?.addEventListener("abort", () => {
-        if (!pending.delete(id)) return;
-        send({ type: "abort", id });
-        reject(signal.reason);
-      });
-      send({ type: "request", id, request });
+    const body = bytes === undefined ? {} : { body: encodeBase64(bytes) };
+    const id = ++lastRequestId;
+    return await new Promise((resolve, reject) => {
+      pending.set(id, { resolve, reject, site });
+      if (signal !== undefined) {
+        onAbort(signal, () => {
+          if (!pending.delete(id)) return;
+          send({ type: "abort", id });
+          reject(signal.reason);
+        });
+      }
+      if (pending.has(id))
+        send({ type: "request", id, request: { method, url, headers: [...headers], redirect, ...body } });
     });
   };
 
-  const globals = globalThis as Record<string, unknown>;
-  globals["fetch"] = async function fetch(input: unknown, init?: FetchInit): Promise<GuestResponse> {
-    return await start(new GuestRequest(input, init));
-  };
-  globals["Request"] = GuestRequest;
-  globals["Headers"] = GuestHeaders;
-  globals["Response"] = GuestResponse;
-  globals["AbortController"] = GuestAbortController;
-  globals["AbortSignal"] = GuestAbortSignal;
+  installEvents();
+  installStreams();
+  installBlob();
+  installForm();
+  installHeaders();
+  const fetchResponse = async (input: unknown, init: RequestInit | undefined, site: string[]): Promise<GuestResponse> =>
+    await start(new GuestRequest(input, init), site);
+  // Not itself async: its constructor would be another way to make code.
+  exposeGlobal("fetch", (input: unknown, init?: RequestInit) => fetchResponse(input, init, callSite()));
+  exposeGlobal("Request", GuestRequest);
+  exposeGlobal("Response", GuestResponse);
+}
+
+/** The error of a request that did not succeed, with the place where the step called fetch. */
+function requestError(error: ResponseEvent["error"], site: string[]): Error {
+  const failure = new TypeError(error?.message ?? "fetch failed");
+  failure.stack = [`TypeError: ${failure.message}`, ...site].join("\n");
+  Object.defineProperty(failure, "code", { value: error?.code, enumerable: true });
+  return failure;
 }

@@ -9,10 +9,15 @@ import type { GuestLimits } from "./bridge.ts";
 export class OutputError {
   readonly code: string;
   readonly message: string;
+  readonly #ours = true;
 
   constructor(code: string, message: string) {
     this.code = code;
     this.message = message;
+  }
+  /** Whether a thrown thing is one; asks nothing of it, as it may be a proxy. */
+  static is(thrown: unknown): thrown is OutputError {
+    return typeof thrown === "object" && thrown !== null && #ours in thrown && thrown.#ours;
   }
 }
 
@@ -80,7 +85,7 @@ export function outputToJson(output: unknown, limits: GuestLimits): string {
 
   const writeEntries = (value: object, path: string): string => {
     const prototype: unknown = Object.getPrototypeOf(value);
-    if (prototype !== null && prototype !== Object.prototype) refuse(path, `a ${kindOf(value)}`);
+    if (prototype !== null && prototype !== Object.prototype) refuse(path, `a ${kindName(value)}`);
     const parts: string[] = [];
     for (const key of Object.keys(value)) {
       const item: unknown = (value as Record<string, unknown>)[key];
@@ -98,7 +103,7 @@ function pathOf(path: string, key: string): string {
   return /^[A-Za-z_$][\w$]*$/.test(key) ? `${path}.${key}` : `${path}[${JSON.stringify(key.slice(0, 60))}]`;
 }
 
-function kindOf(value: object): string {
+function kindName(value: object): string {
   if (value instanceof Date) return "Date (use toISOString())";
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return "block of bytes (use base64)";
   if (value instanceof Map) return "Map (use Object.fromEntries)";

@@ -1,13 +1,13 @@
 /**
- * The guest side of a Python run: the few globals that Pyodide's loader looks for, the interpreter itself, and the
- * functions that Python code calls. Runs inside the isolate. Nothing here keeps a step from running JavaScript: whoever
- * runs Python in this isolate is taken to run anything in it, and the isolate and its process are the boundary.
+ * The guest side of a Python run: the interpreter, its streams, and the functions that Python code calls. Runs inside
+ * the isolate. Nothing here keeps a step from running JavaScript: whoever runs Python in this isolate is taken to run
+ * anything in it, and the isolate and its process are the boundary.
  */
 import { failRun, type GuestLimits, jsonParse, receive, send, sendAndWait, sendLast } from "./bridge.ts";
-import { encodeBase64, GuestTextDecoder, installEncoding } from "./encoding.ts";
-import { installFetch } from "./fetch.ts";
-import { installTimers } from "./timers.ts";
-import { installUrl } from "./url.ts";
+import { GuestTextDecoder } from "./encoding.ts";
+import { type FileSystem, limitFiles, packFiles, unpackFiles } from "./python-files.ts";
+import { installLoaderGlobals, removeLoaderGlobals } from "./python-globals.ts";
+import { capWasmMemory, type MemoryPages, takePages, writePages } from "./python-memory.ts";
 
 interface PyCallable {
   (...args: unknown[]): unknown;
@@ -15,6 +15,7 @@ interface PyCallable {
 }
 
 interface Pyodide {
+  readonly FS: FileSystem;
   pyimport(name: string): Record<string, PyCallable>;
   registerJsModule(name: string, module: object): void;
   runPython(code: string): unknown;
@@ -25,31 +26,50 @@ interface Pyodide {
 
 type LoadPyodide = (options: object) => Promise<Pyodide>;
 
+/** Pyodide's two modules as functions that evaluate them: they look at the globals as soon as they are evaluated. */
+interface PyodideModules {
+  module(): unknown;
+  loader(): LoadPyodide;
+  /** The text of a lock file of Pyodide's. */
+  readonly lock: string;
+}
+
+/** From what an interpreter is restored. */
+interface InterpreterSnapshot extends MemoryPages {
+  /** What Pyodide keeps of itself beside the memory. */
+  readonly state: ArrayBuffer;
+  /** Files of the operator's packages: a JSON list of path and length, its own length before it, then the contents. */
+  readonly packages: ArrayBuffer;
+}
+
 export interface PythonGuest {
   receive(text: string): void;
-  /** Starts the interpreter, cold or from a snapshot. */
+  /** Starts the interpreter: cold, or from the parts of a snapshot. */
   boot(
-    loadPyodide: LoadPyodide,
-    createModule: unknown,
-    files: Record<string, ArrayBuffer>,
-    snapshot?: ArrayBuffer,
+    wasm: ArrayBuffer,
+    stdlib: ArrayBuffer,
+    runs?: string,
+    state?: ArrayBuffer,
+    pages?: ArrayBuffer,
+    packages?: ArrayBuffer,
   ): Promise<void>;
-  /** Loads our own Python modules, imports what steps use most, and gives the memory as a snapshot. Only when cold. */
-  makeSnapshot(modulesText: string): ArrayBuffer;
+  /** Puts files where the loader looks for them (wheels in /wheels, time zones in /zoneinfo), loads our own Python modules, imports what steps use most, and takes the snapshot. Only when cold. */
+  makeSnapshot(modulesText: string, files: Record<string, ArrayBuffer>): InterpreterSnapshot | { error: string };
+  /** Does once what every step does. Later calls are faster for it. */
+  warmUp(): void;
   /** Reads a step: JSON with its references or what is wrong with it. */
   prepare(code: string): string;
   /** Starts the step. The text is JSON made by the host. */
   run(execute: string, limits: string): void;
 }
 
-const wasmPageBytes = 65_536;
 /** A piece of printed text that goes over the bridge at once, bytes. */
 const printBytesMax = 65_536;
 
 /** Set once Pyodide has said that it cannot go on. */
 let interpreterDead = false;
 
-export function createPythonGuest(): PythonGuest {
+export function createPythonGuest(modules: PyodideModules): PythonGuest {
   const memory = capWasmMemory();
   const limits: GuestLimits & { memoryBytesMax?: number } = {
     stdoutBytesMax: 0,
@@ -62,30 +82,56 @@ export function createPythonGuest(): PythonGuest {
     requestsMax: 0,
     requestBytesMax: 0,
   };
-  // Pyodide's modules look at the globals as soon as they are evaluated; the files are handed over later.
-  const loaderFiles: Record<string, ArrayBuffer> = {};
-  installLoaderGlobals(loaderFiles, limits);
   let pyodide: Pyodide;
   let runner: Record<string, PyCallable>;
 
   return {
     receive,
-    async boot(loadPyodide, createModule, files, snapshot) {
-      Object.assign(loaderFiles, files);
-      pyodide = await loadPyodide({
-        indexURL: "/pyodide/",
-        createPyodideModule: createModule,
-        checkAPIVersion: false,
-        lockFileContents: lockFile(files),
-        ...(snapshot === undefined ? { _makeSnapshot: true } : { _loadSnapshot: snapshot }),
+    async boot(wasm, stdlib, runs, state, pages, packages) {
+      installLoaderGlobals({
+        files: { "pyodide.asm.wasm": wasm, "python_stdlib.zip": stdlib },
+        limits,
+        onFatalError: () => (interpreterDead = true),
       });
-      if (snapshot !== undefined) runner = prepareInterpreter(pyodide, limits);
+      pyodide = await modules.loader()({
+        indexURL: "/pyodide/",
+        createPyodideModule: modules.module(),
+        checkAPIVersion: false,
+        lockFileContents: modules.lock,
+        claimFileBytes: limitFiles(() => limits.memoryBytesMax),
+        ...(state === undefined
+          ? { _makeSnapshot: true }
+          : {
+              _loadSnapshot: state,
+              restoreMemory(grow: (bytes: number) => void, view: () => Uint8Array, usedBytes: number): void {
+                if (runs !== undefined && pages !== undefined) writePages({ grow, view, usedBytes }, { runs, pages });
+                pages?.transfer(0);
+              },
+            }),
+      });
+      // Detached, the buffers are freed now and not at some collection: they are a third of what a host would hold.
+      for (const used of [wasm, stdlib]) used.transfer(0);
+      if (packages === undefined) return;
+      unpackFiles(pyodide.FS, packages);
+      runner = joinInterpreter(pyodide, limits);
     },
-    makeSnapshot(modulesText) {
-      const modules = jsonParse(modulesText) as { loader: string; sources: Record<string, string> };
-      pyodide.runPython(`_stepvault_sources = ${JSON.stringify(JSON.stringify(modules.sources))}\n${modules.loader}`);
-      return pyodide.makeMemorySnapshot().slice().buffer;
+    makeSnapshot(modulesText, files) {
+      const { loader, sources } = jsonParse(modulesText) as { loader: string; sources: Record<string, string> };
+      for (const [path, bytes] of Object.entries(files)) {
+        pyodide.FS.mkdirTree(path.slice(0, path.lastIndexOf("/")));
+        pyodide.FS.writeFile(path, new Uint8Array(bytes));
+      }
+      pyodide.runPython(`_stepvault_sources = ${JSON.stringify(JSON.stringify(sources))}`);
+      const loaded = JSON.parse(String(pyodide.runPython(loader))) as { files: string[]; error?: string };
+      if (loaded.error !== undefined) return { error: loaded.error };
+      const packages = packFiles(pyodide.FS, loaded.files);
+      const made = pyodide.makeMemorySnapshot();
+      // Pyodide's snapshot is its own state, then the memory; the second word says where that begins.
+      const memoryAt = new Uint32Array(made.buffer, made.byteOffset, 2)[1] ?? 0;
+      const state = made.slice(0, memoryAt).buffer;
+      return { state, packages, ...takePages(made.subarray(memoryAt)) };
     },
+    warmUp: () => void runner["warm_up"]!(),
     prepare: (code) => String(runner["prepare"]!(code)),
     run(execute, limitsText) {
       Object.assign(limits, jsonParse(limitsText));
@@ -109,83 +155,8 @@ async function runStep(runner: Record<string, PyCallable>, execute: string, limi
   }
 }
 
-/** The wasm memory is outside isolated-vm's limit, so growth is refused here; Python turns that into MemoryError. */
-function capWasmMemory(): { bytesMax: number } {
-  const cap = { bytesMax: 1024 * 1024 * 1024 };
-  const prototype = WebAssembly.Memory.prototype;
-  const grow = prototype.grow;
-  prototype.grow = function growWithinCap(this: WebAssembly.Memory, pages: number): number {
-    if (this.buffer.byteLength + pages * wasmPageBytes > cap.bytesMax)
-      throw new RangeError("the memory limit is reached");
-    return Reflect.apply(grow, this, [pages]);
-  };
-  return cap;
-}
-
-/** What Pyodide and Emscripten look for in a bare JavaScript shell. */
-function installLoaderGlobals(files: Record<string, ArrayBuffer>, limits: GuestLimits): void {
-  const globals = globalThis as Record<string, unknown>;
-  installTimers(limits, () => {});
-  installEncoding();
-  installUrl();
-  installFetch(limits);
-  const bytesOf = (path: string): ArrayBuffer => {
-    const file = files[path.split("/").at(-1) ?? ""];
-    if (file === undefined) throw new Error("no such file");
-    return file;
-  };
-  globals["read"] = (path: string, mode?: string): unknown =>
-    mode === "binary" ? bytesOf(path) : new GuestTextDecoder().decode(bytesOf(path));
-  globals["readbuffer"] = bytesOf;
-  globals["load"] = (): never => {
-    throw new Error("nothing can be loaded");
-  };
-  globals["print"] = (): void => {};
-  globals["printErr"] = (): void => {};
-  const quiet = (): void => {};
-  const error = (text: unknown): void => {
-    // What follows is Pyodide's dump of the whole stack, our frames included; the run's error says what there is to say.
-    if (String(text).startsWith("Pyodide has suffered a fatal error")) interpreterDead = true;
-  };
-  globals["console"] = { log: quiet, info: quiet, warn: quiet, error, debug: quiet };
-  globals["performance"] = { now: Date.now };
-  globals["location"] = { href: "file:///" };
-  globals["crypto"] = {
-    getRandomValues(target: Uint8Array): Uint8Array {
-      for (let at = 0; at < target.length; at += 65_536)
-        target.set(randomBytes(Math.min(65_536, target.length - at)), at);
-      return target;
-    },
-    randomUUID: (): string => (sendAndWait({ type: "random", length: 0 }) as { uuid: string }).uuid,
-  };
-  // Emscripten's shell build asks a program for its seed: "head -c32 /dev/urandom | base64 --wrap=0".
-  globals["os"] = {
-    system: (_program: string, args: string[]): string =>
-      encodeBase64(randomBytes(Number(/head -c(\d+)/.exec(args[1] ?? "")?.[1] ?? 32))),
-  };
-  // Asynchronous compilation never settles inside isolated-vm.
-  const { Module, Instance } = WebAssembly;
-  const wasm = WebAssembly as unknown as Record<string, unknown>;
-  wasm["compile"] = async (bytes: ArrayBuffer) => new Module(bytes);
-  wasm["instantiate"] = async (source: ArrayBuffer | WebAssembly.Module, imports?: object) => {
-    if (source instanceof Module) return new Instance(source, imports);
-    const module = new Module(source);
-    return { module, instance: new Instance(module, imports) };
-  };
-}
-
-function randomBytes(length: number): number[] {
-  return (sendAndWait({ type: "random", length }) as { bytes: number[] }).bytes;
-}
-
-/** Pyodide checks this against its own build; it holds no packages, since nothing is fetched at run time. */
-function lockFile(files: Record<string, ArrayBuffer>): string {
-  const { info } = JSON.parse(new GuestTextDecoder().decode(files["pyodide-lock.json"])) as { info: unknown };
-  return JSON.stringify({ info, packages: {} });
-}
-
 /** Joins a restored interpreter to the bridge and takes from the global what a step must not have. */
-function prepareInterpreter(pyodide: Pyodide, limits: GuestLimits): Record<string, PyCallable> {
+function joinInterpreter(pyodide: Pyodide, limits: GuestLimits): Record<string, PyCallable> {
   for (const stream of ["stdout", "stderr"] as const) {
     const decoder = new GuestTextDecoder();
     const write = (bytes: Uint8Array): number => {
@@ -201,10 +172,7 @@ function prepareInterpreter(pyodide: Pyodide, limits: GuestLimits): Record<strin
   pyodide.registerJsModule("_stepvault_host", hostFunctions(limits));
   const runner = pyodide.pyimport("_stepvault_runner");
   runner["restore"]!();
-  for (const intrinsic of [Array, Object, Function, Promise, Error]) Object.preventExtensions(intrinsic.prototype);
-  const globals = globalThis as Record<string, unknown>;
-  for (const name of ["SharedArrayBuffer", "Atomics", "read", "readbuffer", "load", "print", "printErr"])
-    delete globals[name];
+  removeLoaderGlobals();
   return runner;
 }
 

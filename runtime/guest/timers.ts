@@ -1,8 +1,9 @@
 /**
- * setTimeout, setInterval and their ends. The host keeps the clock; this side keeps the callbacks, at most
- * limits.timersMax of them at once. Runs inside the isolate.
+ * setTimeout, setInterval, setImmediate and their ends, and queueMicrotask. The host keeps the clock; this side keeps
+ * the callbacks, at most limits.timersMax of them at once. Runs inside the isolate.
  */
 import { failRun, type GuestLimits, onHostEvent, send } from "./bridge.ts";
+import { exposeGlobal } from "./globals.ts";
 
 interface Timer {
   readonly callback: (...args: unknown[]) => void;
@@ -10,78 +11,75 @@ interface Timer {
   readonly intervalMs: number | undefined;
 }
 
-export function installTimers(limits: GuestLimits, reportUncaught: (error: unknown) => void): void {
-  const timers = new Map<number, Timer>();
-  const { get, set, delete: remove } = Map.prototype;
-  const apply = Reflect.apply;
-  const toNumber = Number;
-  const microtask = queueMicrotaskLike();
-  let lastId = 0;
+const timers = new Map<number, Timer>();
+let lastId = 0;
+let timerLimits: Pick<GuestLimits, "timersMax"> = { timersMax: 0 };
 
-  function start(callback: unknown, delay: unknown, args: unknown[], repeats: boolean): number {
-    if (typeof callback !== "function") throw new TypeError("The callback of a timer must be a function");
-    if (timers.size >= limits.timersMax) {
-      failRun(
-        "ERR_LIMIT_TIMERS",
-        `Cannot start timer ${timers.size + 1}: at most ${limits.timersMax} may be pending at once`,
-      );
-      return 0;
-    }
-    const asked = toNumber(delay);
-    // As browsers and Node do: what is not a number, negative or above 2^31 - 1 ms means as soon as possible.
-    const ms = asked > 0 && asked <= 2_147_483_647 ? asked : 0;
-    const id = ++lastId;
-    apply(set, timers, [id, { callback, args, intervalMs: repeats ? ms : undefined }]);
-    send({ type: "timer", id, ms });
-    return id;
-  }
+/** Told of errors that no code of the step can catch. */
+export let reportUncaught: (error: unknown) => void = () => {};
 
-  function stop(id: unknown): void {
-    if (apply(remove, timers, [id])) send({ type: "untimer", id });
-  }
-
-  onHostEvent("timer", ({ id }: { id: number }) => {
-    const timer = apply(get, timers, [id]) as Timer | undefined;
-    if (timer === undefined) return;
-    if (timer.intervalMs === undefined) apply(remove, timers, [id]);
-    else send({ type: "timer", id, ms: timer.intervalMs });
-    try {
-      apply(timer.callback, undefined, timer.args);
-    } catch (error) {
-      reportUncaught(error);
-    }
-  });
-
-  const globals = globalThis as Record<string, unknown>;
-  globals["setTimeout"] = function setTimeout(callback: unknown, delay?: unknown, ...args: unknown[]) {
-    return start(callback, delay, args, false);
-  };
-  globals["setInterval"] = function setInterval(callback: unknown, delay?: unknown, ...args: unknown[]) {
-    return start(callback, delay, args, true);
-  };
-  globals["setImmediate"] = function setImmediate(callback: unknown, ...args: unknown[]) {
-    return start(callback, 0, args, false);
-  };
-  globals["clearTimeout"] = function clearTimeout(id?: unknown) {
-    stop(id);
-  };
-  globals["clearInterval"] = globals["clearTimeout"];
-  globals["clearImmediate"] = globals["clearTimeout"];
-  globals["queueMicrotask"] = function queueMicrotask(callback: unknown) {
-    if (typeof callback !== "function") throw new TypeError("The callback of queueMicrotask must be a function");
-    microtask(() => {
-      try {
-        apply(callback as () => void, undefined, []);
-      } catch (error) {
-        reportUncaught(error);
-      }
-    });
-  };
+/** As browsers and Node do: what is not a number, negative or above 2^31 - 1 ms means as soon as possible. */
+function toDelay(delay: unknown): number {
+  const ms = Number(delay);
+  return ms > 0 && ms <= 2_147_483_647 ? ms : 0;
 }
 
-function queueMicrotaskLike(): (callback: () => void) => void {
-  const resolved = Promise.resolve();
-  const then = resolved.then;
-  const apply = Reflect.apply;
-  return (callback) => void apply(then, resolved, [callback]);
+export function startTimer(
+  callback: unknown,
+  delay?: unknown,
+  more: { args?: unknown[]; repeats?: boolean } = {},
+): number {
+  if (typeof callback !== "function") throw new TypeError("The callback of a timer must be a function");
+  const { timersMax } = timerLimits;
+  if (timers.size >= timersMax) {
+    failRun("ERR_LIMIT_TIMERS", `Cannot start timer ${timers.size + 1}: at most ${timersMax} may be pending at once`);
+    return 0;
+  }
+  const ms = toDelay(delay);
+  const id = ++lastId;
+  const intervalMs = more.repeats === true ? ms : undefined;
+  timers.set(id, { callback: callback as Timer["callback"], args: more.args ?? [], intervalMs });
+  send({ type: "timer", id, ms });
+  return id;
+}
+
+function stopTimer(id: unknown): void {
+  if (timers.delete(Number(id))) send({ type: "untimer", id: Number(id) });
+}
+
+function fire({ id }: { id: number }): void {
+  const timer = timers.get(id);
+  if (timer === undefined) return;
+  if (timer.intervalMs === undefined) timers.delete(id);
+  else send({ type: "timer", id, ms: timer.intervalMs });
+  callUncaught(timer.callback, timer.args);
+}
+
+/** Calls a function whose error no code of the step can catch. */
+function callUncaught(callback: Timer["callback"], args: unknown[]): void {
+  try {
+    Reflect.apply(callback, undefined, args);
+  } catch (error) {
+    reportUncaught(error);
+  }
+}
+
+export function installTimers(limits: GuestLimits, onUncaught: (error: unknown) => void): void {
+  timerLimits = limits;
+  reportUncaught = onUncaught;
+  onHostEvent("timer", fire);
+  exposeGlobal("setTimeout", (callback: unknown, delay?: unknown, ...args: unknown[]) =>
+    startTimer(callback, delay, { args }),
+  );
+  exposeGlobal("setInterval", (callback: unknown, delay?: unknown, ...args: unknown[]) =>
+    startTimer(callback, delay, { args, repeats: true }),
+  );
+  exposeGlobal("setImmediate", (callback: unknown, ...args: unknown[]) => startTimer(callback, 0, { args }));
+  for (const name of ["clearTimeout", "clearInterval", "clearImmediate"])
+    exposeGlobal(name, (id?: unknown) => stopTimer(id));
+  exposeGlobal("queueMicrotask", (callback: unknown) => {
+    if (typeof callback !== "function") throw new TypeError("The callback of queueMicrotask must be a function");
+    const run = (): void => callUncaught(callback as Timer["callback"], []);
+    void Promise.resolve().then(run);
+  });
 }

@@ -3,6 +3,9 @@
  * the egress broker will see; search parameters are kept here. Runs inside the isolate.
  */
 import { sendAndWait } from "./bridge.ts";
+import { GuestTextDecoder, GuestTextEncoder } from "./encoding.ts";
+import { exposeGlobal } from "./globals.ts";
+import { contentsOf } from "./inspect.ts";
 
 export interface UrlParts {
   href: string;
@@ -39,11 +42,14 @@ function askHost(question: {
   return (sendAndWait({ type: "url", ...question }) as { parts?: UrlParts }).parts;
 }
 
+/** Takes over the parameters of a query that was set from outside, and tells nobody. */
+let replacePairs: (params: GuestURLSearchParams, search: string) => void;
+
 export class GuestURLSearchParams {
   #pairs: [string, string][] = [];
-  #changed: (() => void) | undefined;
+  #changed: ((text: string) => void) | undefined;
 
-  constructor(init: unknown = "", changed?: () => void) {
+  constructor(init: unknown = "", changed?: (text: string) => void) {
     this.#changed = changed;
     if (typeof init === "object" && init !== null) {
       const entries = Symbol.iterator in init ? [...(init as Iterable<[unknown, unknown]>)] : Object.entries(init);
@@ -52,7 +58,7 @@ export class GuestURLSearchParams {
   }
 
   #update(): void {
-    this.#changed?.();
+    this.#changed?.(this.toString());
   }
   get size(): number {
     return this.#pairs.length;
@@ -107,6 +113,14 @@ export class GuestURLSearchParams {
   toString(): string {
     return this.#pairs.map(([name, value]) => `${encodeForm(name)}=${encodeForm(value)}`).join("&");
   }
+  static {
+    replacePairs = (params, search) => {
+      params.#pairs = parsePairs(search);
+    };
+  }
+  [contentsOf](): object {
+    return Object.fromEntries(this.#pairs);
+  }
 }
 
 function parsePairs(text: string): [string, string][] {
@@ -120,13 +134,28 @@ function parsePairs(text: string): [string, string][] {
     });
 }
 
+/** Percent escapes are bytes of UTF-8; what is no escape stands for itself. */
 function decodeForm(text: string): string {
   const plain = text.replaceAll("+", " ");
-  try {
-    return decodeURIComponent(plain);
-  } catch {
-    return plain; // Not well-formed percent encoding: kept as written.
+  if (!plain.includes("%")) return plain;
+  const bytes: number[] = [];
+  const encoded = new GuestTextEncoder().encode(plain);
+  for (let i = 0; i < encoded.length; i++) {
+    const value = encoded[i] === 0x25 ? 16 * hexDigit(encoded[i + 1]) + hexDigit(encoded[i + 2]) : Number.NaN;
+    if (Number.isNaN(value)) bytes.push(encoded[i]!);
+    else {
+      bytes.push(value);
+      i += 2;
+    }
   }
+  return new GuestTextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
+}
+
+/** The value of a hexadecimal digit's code; NaN for what is none. */
+function hexDigit(unit = 0): number {
+  if (unit >= 0x30 && unit <= 0x39) return unit - 0x30;
+  const letter = (unit | 0x20) - 0x61;
+  return letter >= 0 && letter < 6 ? letter + 10 : Number.NaN;
 }
 
 function encodeForm(text: string): string {
@@ -137,26 +166,16 @@ function encodeForm(text: string): string {
 
 class GuestURL {
   #parts: UrlParts;
-  readonly searchParams: GuestURLSearchParams;
+  #searchParams: GuestURLSearchParams | undefined;
 
   constructor(input: unknown, base?: unknown) {
-    const parts = askHost(base === undefined ? { input: String(input) } : { input: String(input), base: String(base) });
-    if (parts === undefined) throw new TypeError("Invalid URL");
+    const parts = parseUrl(input, base);
+    if (parts === undefined) throw invalidUrl();
     this.#parts = parts;
-    this.searchParams = new GuestURLSearchParams(parts.search, () => this.#set("search", this.searchParams.toString()));
-    for (const key of settable) {
-      Object.defineProperty(this, key, {
-        get: () => this.#parts[key],
-        set: (value: unknown) => {
-          this.#set(key, String(value));
-        },
-        enumerable: true,
-      });
-    }
   }
-
-  #set(key: string, value: string): void {
-    this.#parts = askHost({ input: this.#parts.href, set: { key, value } }) ?? this.#parts;
+  get searchParams(): GuestURLSearchParams {
+    this.#searchParams ??= new GuestURLSearchParams(this.#parts.search, (text) => this.#set("search", text));
+    return this.#searchParams;
   }
   get origin(): string {
     return this.#parts.origin;
@@ -167,16 +186,57 @@ class GuestURL {
   toJSON(): string {
     return this.#parts.href;
   }
+  [contentsOf](): object {
+    const { href, origin, protocol, username, password, host, hostname, port, pathname, search, hash } = this.#parts;
+    const searchParams = this.searchParams;
+    return { href, origin, protocol, username, password, host, hostname, port, pathname, search, searchParams, hash };
+  }
+  #set(key: string, value: string): void {
+    const parts = askHost({ input: this.#parts.href, set: { key, value } });
+    if (parts === undefined && key === "href") throw invalidUrl();
+    this.#parts = parts ?? this.#parts;
+  }
   static canParse(input: unknown, base?: unknown): boolean {
-    return (
-      askHost(base === undefined ? { input: String(input) } : { input: String(input), base: String(base) }) !==
-      undefined
-    );
+    return parseUrl(input, base) !== undefined;
+  }
+  static parse(input: unknown, base?: unknown): GuestURL | null {
+    const parts = parseUrl(input, base);
+    return parts === undefined ? null : new GuestURL(parts.href);
+  }
+  static {
+    for (const key of settable) {
+      Object.defineProperty(this.prototype, key, {
+        get(this: GuestURL) {
+          return this.#parts[key];
+        },
+        set(this: GuestURL, value: unknown) {
+          this.#set(key, String(value));
+          if (this.#searchParams !== undefined && (key === "search" || key === "href"))
+            replacePairs(this.#searchParams, this.#parts.search);
+        },
+        enumerable: true,
+        configurable: true,
+      });
+    }
   }
 }
 
+function parseUrl(input: unknown, base: unknown): UrlParts | undefined {
+  return askHost(base === undefined ? { input: String(input) } : { input: String(input), base: String(base) });
+}
+
+function invalidUrl(): TypeError {
+  return Object.assign(new TypeError("Invalid URL"), { code: "ERR_INVALID_URL" });
+}
+
+/** The text of an absolute URL as it will be requested. Throws a TypeError for what is none. */
+export function parseHref(input: unknown): string {
+  const parts = parseUrl(input, undefined);
+  if (parts === undefined) throw invalidUrl();
+  return parts.href;
+}
+
 export function installUrl(): void {
-  const globals = globalThis as Record<string, unknown>;
-  globals["URL"] = GuestURL;
-  globals["URLSearchParams"] = GuestURLSearchParams;
+  exposeGlobal("URL", GuestURL);
+  exposeGlobal("URLSearchParams", GuestURLSearchParams);
 }

@@ -8,14 +8,18 @@ import { stripTypeScriptTypes } from "node:module";
 import { fileURLToPath } from "node:url";
 
 const extension = import.meta.filename.endsWith(".ts") ? ".ts" : ".js";
+/** The guest's own bindings of the global names that it uses: a step may assign others to the global later. */
+const ownBuiltIns = `const { ${["AggregateError", "Array", "ArrayBuffer", "BigInt", "Boolean", "DataView", "Date", "Error", "EvalError", "Function", "Int8Array", "JSON", "Map", "Math", "Number", "Object", "Promise", "RangeError", "ReferenceError", "Reflect", "RegExp", "Set", "String", "Symbol", "SyntaxError", "TypeError", "URIError", "Uint8Array", "WeakMap", "WeakRef", "WeakSet", "decodeURIComponent", "encodeURIComponent"].join(", ")} } = globalThis;`;
+
 const importLine = /^import [^;]*? from "\.\/([a-z-]+)\.[tj]s";$/gm;
 
 /** A script whose value is `(hostReference, argument) => entry(argument)`: the named export of a guest module. */
 export function bundleGuest(moduleName: string, entry: string): string {
   const sources = new Map<string, string>();
   collect(moduleName, sources);
+  // In a block, since there two functions of one name are an error too.
   const body = [...sources.values()].join("\n");
-  return `(function (hostReference, argument) { "use strict";\n${body}\nreturn ${entry}(argument);\n})`;
+  return `(function (hostReference, argument) { "use strict"; ${ownBuiltIns} {\n${body}\nreturn ${entry}(argument);\n} })`;
 }
 
 function collect(moduleName: string, sources: Map<string, string>): void {
@@ -27,6 +31,6 @@ function collect(moduleName: string, sources: Map<string, string>): void {
   const plain = source
     .replaceAll(importLine, "")
     .replaceAll(/^export \{[^}]*\};$/gm, "")
-    .replaceAll(/^export (?=(async |function|class|const|let))/gm, "");
+    .replaceAll(/^export +(?=(async |function|class|const|let))/gm, "");
   sources.set(moduleName, plain);
 }

@@ -14,10 +14,11 @@ import {
   type ResponseMessage,
 } from "../bridge/messages.ts";
 import { Budget } from "../bridge/budget.ts";
+import { answerCrypto } from "./crypto.ts";
 import type { WorkerPort } from "./worker-port.ts";
 
 /** Calls for whose answer the isolate's thread waits. */
-type WaitingType = "sleep" | "barrier" | "random" | "url" | "blockingRequest";
+type WaitingType = "sleep" | "barrier" | "random" | "url" | "crypto" | "blockingRequest";
 
 /** A guest that sends what its prelude never would: the step's doing, and so the step's fault. */
 const tampered: HostError = { code: "ERR_STEP_EXITED", message: "Cannot go on: the step changed the code around it" };
@@ -38,6 +39,11 @@ export class GuestPort {
   #blocked = new Map<number, (message: ResponseMessage) => void>();
   #lastBlockingId = 0;
   #deliver: (text: string) => void = () => {};
+  /** Calls that have not been answered, and who waits for there to be none. */
+  #pendingCalls = 0;
+  #onQuiet: (() => void) | undefined;
+  #closed = new AbortController();
+  #import: (id: number, name: string) => Promise<void> = async () => {};
 
   /** `toUserText` puts the user's own code back into messages that quote what binding made of it. */
   constructor(worker: WorkerPort, limits: Limits, toUserText: (text: string) => string = (text) => text) {
@@ -51,9 +57,33 @@ export class GuestPort {
     this.#deliver = deliver;
   }
 
+  /** Sets how a package reaches the guest that asks for it. Must not reject. */
+  onImport(load: (id: number, name: string) => Promise<void>): void {
+    this.#import = load;
+  }
+
   /** One call of the guest, as JSON text. Answers with JSON text, at once or, for a blocking call, later. */
   async call(text: string): Promise<string> {
     if (this.ended) return "{}";
+    this.#pendingCalls += 1;
+    try {
+      return await this.#answer(text);
+    } finally {
+      this.#pendingCalls -= 1;
+      if (this.#pendingCalls === 0) this.#onQuiet?.();
+    }
+  }
+
+  /** Ends every call and timer; nothing is heard or sent any more. Resolves once no call is pending. */
+  async close(): Promise<void> {
+    this.#end();
+    this.#closed.abort();
+    for (const resolve of this.#blocked.values()) resolve({ type: "response", id: 0 });
+    this.#blocked.clear();
+    if (this.#pendingCalls > 0) await new Promise<void>((resolve) => (this.#onQuiet = resolve));
+  }
+
+  async #answer(text: string): Promise<string> {
     try {
       const parsed = guestMessageSchema.safeParse(JSON.parse(text));
       if (parsed.success && this.#exceeds(this.#budget.call(parsed.data))) return "{}";
@@ -90,7 +120,9 @@ export class GuestPort {
   async #handle(message: GuestMessage): Promise<object | undefined> {
     switch (message.type) {
       case "sleep":
-        await sleep(Math.min(Math.max(message.ms, 0), timerMsMax));
+        await sleep(Math.min(Math.max(message.ms, 0), timerMsMax), undefined, { signal: this.#closed.signal }).catch(
+          () => {},
+        );
         return undefined;
       case "barrier":
         await this.#worker.drained();
@@ -99,6 +131,8 @@ export class GuestPort {
         return message.length === 0 ? { uuid: randomUUID() } : { bytes: [...randomBytes(message.length)] };
       case "url":
         return { parts: parseUrl(message) };
+      case "crypto":
+        return await answerCrypto(message);
       case "blockingRequest":
         return await this.#requestAndWait(message.request);
       default:
@@ -119,6 +153,10 @@ export class GuestPort {
         return this.#stopTimer(message.id);
       case "request":
         this.#request(message.id, message.request);
+        return;
+      case "import":
+        this.outstanding += 1;
+        void this.#import(message.id, message.name).finally(() => (this.outstanding -= 1));
         return;
       case "abort":
         return this.#worker.send(message);

@@ -7,19 +7,17 @@ import { type Position, StepvaultError } from "../../protocol/error.ts";
 import { parseJavaScript } from "../binding/javascript-parse.ts";
 import { createLocator } from "../binding/locator.ts";
 
-const stepFile = "step.js";
-
 /** A Reference to `(...values) => async function step`. Throws ERR_STEP_SYNTAX with the place. */
 export async function compileStep(
   isolate: ivm.Isolate,
   context: ivm.Context,
-  { source, identifiers }: { source: string; identifiers: readonly string[] },
+  { source, file, identifiers }: { source: string; file: string; identifiers: readonly string[] },
 ): Promise<ivm.Reference> {
   // The step's first line is line 1 of its file: the line before it is number 0.
   const script = `(function (${identifiers.join(",")}) { return async function step() {\n${source}\n}; })`;
   try {
     await context.evalClosure("new (async () => {}).constructor($0);", [source]);
-    const compiled = await isolate.compileScript(script, { filename: stepFile, lineOffset: -1 });
+    const compiled = await isolate.compileScript(script, { filename: file, lineOffset: -1 });
     return await compiled.run(context, { reference: true });
   } catch (error) {
     throw await toSyntaxError(isolate, source, script, error);
@@ -34,7 +32,7 @@ async function toSyntaxError(
   refusal: unknown,
 ): Promise<StepvaultError> {
   try {
-    await isolate.compileScript(script, { filename: stepFile, lineOffset: -1 });
+    await isolate.compileScript(script, { filename: "step.js", lineOffset: -1 });
   } catch (error) {
     const { message, position } = readSyntaxError(error);
     if (position !== undefined && position.line <= source.split(/\r\n|[\n\r\u2028\u2029]/).length)

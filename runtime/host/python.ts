@@ -2,18 +2,16 @@
  * One Python run: Pyodide inside an isolate of the same kind as JavaScript's, started from a memory snapshot. Runs in
  * the sandbox host, which has no network, no files but Pyodide's and the snapshot, and no environment.
  */
-import { readdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import path from "node:path";
-import { fileURLToPath } from "node:url";
 import ivm from "isolated-vm";
 import { StepvaultError } from "../../protocol/error.ts";
 import { limitNames, type Limits, limitTable } from "../../protocol/limits.ts";
 import type { CodeReference, ExecuteMessage, HostError, WorkerMessage } from "../bridge/messages.ts";
-import { bundleGuest } from "./guest-bundle.ts";
 import { createGuestEntry, type EnterGuest } from "./guest-entry.ts";
 import { GuestPort } from "./guest-port.ts";
+import { bootInterpreter, createGuest } from "./python-interpreter.ts";
+import { makeSnapshot } from "./python-snapshot.ts";
 import type { Session } from "./session.ts";
+import { readSnapshot } from "./snapshot-file.ts";
 import type { WorkerPort } from "./worker-port.ts";
 
 type BootMessage = Extract<WorkerMessage, { type: "boot" }>;
@@ -21,31 +19,38 @@ type BootMessage = Extract<WorkerMessage, { type: "boot" }>;
 /** The isolate's own heap beside wasm memory: the interpreter's glue, and files of the in-memory file system. */
 const heapMiB = 512;
 
-const pyodideFolder = path.dirname(createRequire(import.meta.url).resolve("pyodide/package.json"));
-const pythonFolder = fileURLToPath(new URL("../python/", import.meta.url));
-const bindingFile = fileURLToPath(new URL("../binding/python.py", import.meta.url));
+/** Makes a snapshot instead of a session, sends it to the worker and is then of no more use. */
+export async function sendSnapshot(worker: WorkerPort, boot: BootMessage): Promise<void> {
+  const isolate = new ivm.Isolate({ memoryLimit: heapMiB });
+  const port = new GuestPort(worker, defaultLimits());
+  const hostReference = new ivm.Reference((text: string) => port.call(text));
+  const run = { isolate, context: await isolate.createContext(), hostReference };
+  const file = await makeSnapshot(run, boot.wheels ?? []);
+  worker.send({ type: "snapshot", data: file.toString("base64") });
+  await worker.drained();
+}
 
-export async function createPythonSession(worker: WorkerPort, boot: BootMessage): Promise<Session> {
+export async function createPythonSession(worker: WorkerPort, snapshotFile: string): Promise<Session> {
   const isolate = new ivm.Isolate({ memoryLimit: heapMiB });
   const context = await isolate.createContext();
+  const { script, scriptCache, wasm, state, runs, pages, packages } = readSnapshot(snapshotFile);
   // Until the run starts there is no step to count against, so the default limits stand in.
   let port = new GuestPort(worker, defaultLimits());
   const hostReference = new ivm.Reference((text: string) => port.call(text));
-  const createGuest: ivm.Reference = await context.eval(bundleGuest("python", "createPythonGuest"), {
-    filename: "stepvault:prelude",
-    reference: true,
-  });
-  const guest: ivm.Reference = await createGuest.apply(undefined, [hostReference], { result: { reference: true } });
+  const text = Buffer.from(script).toString("latin1");
+  const guest = await createGuest({ isolate, context, hostReference }, { text, cache: scriptCache });
   const method = async (name: string): Promise<ivm.Reference> => await guest.get(name, { reference: true });
   const receive = await method("receive");
   const connect = (target: GuestPort): EnterGuest => {
     const enter = createGuestEntry(target, (error) => describeIsolateError(error, isolate));
-    target.onDeliver((text) => enter(receive, [text]));
+    target.onDeliver((event) => enter(receive, [event]));
     return enter;
   };
   connect(port);
-  await bootInterpreter(isolate, context, await method("boot"), boot.snapshotFile);
-  if (boot.makeSnapshot === true) await sendSnapshot(worker, await method("makeSnapshot"));
+  const snapshot = { state, runs: Buffer.from(runs).toString("latin1"), pages, packages };
+  await bootInterpreter(guest, { wasm, snapshot });
+  // Not awaited: a host that waits for a run has time for it, and one that does not loses nothing.
+  (await method("warmUp")).applyIgnored(undefined, []);
 
   return {
     async prepare(code: string): Promise<CodeReference[]> {
@@ -55,9 +60,9 @@ export async function createPythonSession(worker: WorkerPort, boot: BootMessage)
         error?: HostError;
       };
       if (answer.error === undefined) return answer.references ?? [];
-      const { code: errorCode, message, line, column } = answer.error;
+      const { code: errorCode, message, line, column, stack } = answer.error;
       const position = line === undefined ? undefined : { line, column: column ?? 0 };
-      throw new StepvaultError(errorCode, message, { position });
+      throw new StepvaultError(errorCode, message, { position, guestStack: stack });
     },
 
     async execute(message: ExecuteMessage): Promise<GuestPort> {
@@ -69,67 +74,12 @@ export async function createPythonSession(worker: WorkerPort, boot: BootMessage)
       enter(await method("run"), [text, JSON.stringify(limits)]);
       return port;
     },
-  };
-}
 
-async function bootInterpreter(
-  isolate: ivm.Isolate,
-  context: ivm.Context,
-  boot: ivm.Reference,
-  snapshotFile: string | undefined,
-): Promise<void> {
-  const asm = await loadModule(isolate, context, "pyodide.asm.mjs");
-  const loader = await loadModule(isolate, context, "pyodide.mjs");
-  const createModule: ivm.Reference = await asm.get("default", { reference: true });
-  const loadPyodide: ivm.Reference = await loader.get("loadPyodide", { reference: true });
-  const files = new ivm.ExternalCopy({
-    "pyodide.asm.wasm": readBuffer(path.join(pyodideFolder, "pyodide.asm.wasm")),
-    "python_stdlib.zip": readBuffer(path.join(pyodideFolder, "python_stdlib.zip")),
-    "pyodide-lock.json": readBuffer(path.join(pyodideFolder, "pyodide-lock.json")),
-  });
-  const snapshot =
-    snapshotFile === undefined ? undefined : new ivm.ExternalCopy(readBuffer(snapshotFile)).copyInto({ release: true });
-  await boot.apply(
-    undefined,
-    [loadPyodide.derefInto(), createModule.derefInto(), files.copyInto({ release: true }), snapshot],
-    {
-      result: { promise: true, copy: true },
+    async dispose(): Promise<void> {
+      if (!isolate.isDisposed) isolate.dispose();
+      await port.close();
     },
-  );
-}
-
-/** The namespace of one of Pyodide's two ES modules. Neither imports anything that a bare shell would use. */
-async function loadModule(isolate: ivm.Isolate, context: ivm.Context, file: string): Promise<ivm.Reference> {
-  // A `meta` callback of the default isolate is refused by isolated-vm, so the URL is put in as text.
-  const source = readFileSync(path.join(pyodideFolder, file), "utf8").replaceAll(
-    "import.meta.url",
-    `"file:///${file}"`,
-  );
-  const module = await isolate.compileModule(source, { filename: `stepvault:${file}` });
-  await module.instantiate(context, (specifier) => {
-    throw new StepvaultError("ERR_SANDBOX_START", `Cannot start a python sandbox host: ${file} imports ${specifier}`);
-  });
-  await module.evaluate();
-  return module.namespace;
-}
-
-async function sendSnapshot(worker: WorkerPort, makeSnapshot: ivm.Reference): Promise<void> {
-  const sources: Record<string, string> = { _stepvault_binding: readFileSync(bindingFile, "utf8") };
-  for (const file of readdirSync(pythonFolder)) {
-    if (!file.endsWith(".py") || file === "loader.py") continue;
-    sources[`_stepvault_${path.basename(file, ".py")}`] = readFileSync(path.join(pythonFolder, file), "utf8");
-  }
-  const modules = { loader: readFileSync(path.join(pythonFolder, "loader.py"), "utf8"), sources };
-  const memory = (await makeSnapshot.apply(undefined, [JSON.stringify(modules)], {
-    result: { copy: true },
-  })) as ArrayBuffer;
-  worker.send({ type: "snapshot", data: Buffer.from(memory).toString("base64") });
-  await worker.drained();
-}
-
-function readBuffer(file: string): ArrayBuffer {
-  const bytes = readFileSync(file);
-  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  };
 }
 
 function describeIsolateError(error: unknown, isolate: ivm.Isolate): HostError {

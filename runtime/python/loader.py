@@ -1,5 +1,6 @@
-# Runs once, in the cold interpreter that becomes the snapshot: makes our own modules importable and imports what steps
-# use most, so that a restored interpreter pays for none of it. `_stepvault_sources` is JSON put here by the guest.
+# Runs once, in the cold interpreter that becomes the snapshot: makes our own modules importable, imports what steps use
+# most, so that a restored interpreter pays for none of it, and unpacks the operator's wheels and the time zones, whose
+# files are put back at every start. `_stepvault_sources` is JSON put here by the guest. Gives JSON: `files`, or `error`.
 def _stepvault_load():
     import json
     import sys
@@ -8,19 +9,43 @@ def _stepvault_load():
     sources = json.loads(globals().pop("_stepvault_sources"))
     modules = {name: types.ModuleType(name) for name in sources}
     sys.modules.update(modules)
-    # The runner imports the others, so it comes last.
-    for name in sorted(sources, key=lambda name: name == "_stepvault_runner"):
+    # Those that import others of ours come after them.
+    last = ("_stepvault_httpclient", "_stepvault_runner")
+    for name in sorted(sources, key=lambda name: last.index(name) if name in last else -1):
         exec(compile(sources[name], f"<{name}>", "exec"), modules[name].__dict__)
+    modules["_stepvault_runner"].install()
 
     for name in (
-        "argparse asyncio base64 binascii bisect calendar codecs collections contextlib copy csv dataclasses datetime "
-        "decimal difflib email.message email.utils enum fractions functools gzip hashlib heapq hmac html html.parser "
-        "http.client inspect io itertools json linecache locale logging math operator os pathlib pprint pyodide.ffi "
-        "pyodide.http random re secrets shutil statistics string struct tempfile textwrap time traceback typing "
-        "unicodedata urllib.error urllib.parse urllib.request uuid warnings weakref xml.etree.ElementTree zlib zoneinfo"
+        "argparse array ast asyncio base64 binascii bisect calendar cmath codecs collections configparser contextlib copy "
+        "csv dataclasses datetime decimal difflib email.message email.utils enum fnmatch fractions functools glob gzip "
+        "hashlib heapq hmac html html.parser http.client http.cookies inspect io ipaddress itertools json linecache locale "
+        "logging logging.handlers math mimetypes numbers operator os pathlib pickle pprint pyodide.ffi pyodide.http queue "
+        "random re secrets shlex shutil statistics string struct tempfile textwrap threading time traceback types typing "
+        "unicodedata urllib.error urllib.parse urllib.request uuid warnings weakref xml.etree.ElementTree zipfile zlib "
+        "zoneinfo"
     ).split():
         __import__(name)
 
+    try:
+        files = modules["_stepvault_packages"].install()
+    except ValueError as error:
+        return json.dumps({"error": str(error)})
+    text = json.dumps({"files": files})
+    _stepvault_clear_free_memory()
+    return text
+
+
+def _stepvault_clear_free_memory():
+    # What was freed is garbage that the snapshot would hold; zeros are left out of it.
+    import gc
+
+    gc.collect()
+    for size in (1 << 20, 1 << 18, 1 << 16):
+        blocks = []
+        for _ in range((4 << 20) // size):
+            blocks.append(bytearray(size))
+        del blocks
+    gc.collect()
+
 
 _stepvault_load()
-del _stepvault_load

@@ -4,8 +4,8 @@ None, booleans, finite numbers, str, list, tuple and dict with str keys pass; ev
 path. Whole numbers beyond 2**53 - 1 are refused like JavaScript's BigInt: most readers of JSON would round them.
 """
 
-import json
 import math
+from json import dumps
 
 SAFE_INTEGER_MAX = 2**53 - 1
 
@@ -33,7 +33,7 @@ class _Writer:
             yield self._count({None: "null", True: "true", False: "false"}[value])
         elif type(value) is str or isinstance(value, str):
             self._count(value)
-            yield json.dumps(str(value), ensure_ascii=False) if value.isascii() else _quote(str(value))
+            yield dumps(str(value), ensure_ascii=False) if value.isascii() else _quote(str(value))
         elif isinstance(value, int):
             if abs(value) > SAFE_INTEGER_MAX:
                 self._refuse(path, "a whole number beyond 2**53 - 1 (use a string)")
@@ -74,7 +74,7 @@ class _Writer:
             if i > 0:
                 yield self._count(",")
             yield self._count(_quote(str(key)) + ":")
-            yield from self.write(item, f"{path}.{key}" if key.isidentifier() else f"{path}[{json.dumps(key[:60])}]")
+            yield from self.write(item, f"{path}.{key}" if key.isidentifier() else f"{path}[{dumps(key[:60])}]")
         yield self._count("}")
 
     def _count(self, text):
@@ -92,8 +92,8 @@ def _quote(text):
     try:
         text.encode()
     except UnicodeEncodeError:
-        return json.dumps(text)
-    return json.dumps(text, ensure_ascii=False)
+        return dumps(text)
+    return dumps(text, ensure_ascii=False)
 
 
 def _number(value):

@@ -1,7 +1,7 @@
 /** The commands as a user starts them: data on stdout, the rest on stderr, exit codes by fault, and never a value. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
@@ -73,6 +73,25 @@ describe("stepvault run", () => {
     expect([py.code, JSON.parse(py.stdout)]).toEqual([0, { x: [1] }]);
     expect(py.stderr).toMatch(/stdout\s+key \[REDACTED:api_key\]/);
     for (const text of [js.stdout, js.stderr, py.stdout, py.stderr]) expect(text).not.toContain(key);
+  });
+  test("runs TypeScript with a package, and shows the line where it fails", async () => {
+    const text = "export const twice = (n) => n * 2;\n";
+    mkdirSync(path.join(folder, "packages"));
+    write("packages/doubles.mjs", text);
+    const locking = await stepvault(["packages", "lock", path.join(folder, "packages")]);
+    expect([locking.code, locking.stdout]).toEqual([0, expect.stringMatching(/^[0-9a-f]{64} {2}doubles\.mjs\n$/)]);
+    const env = { STEPVAULT_JAVASCRIPT_PACKAGES: path.join(folder, "packages") };
+    const file = write(
+      "t.ts",
+      'import { twice } from "doubles";\nconst n: number = twice(params.n);\nif (n > 5) throw new Error(`too many: ${n}`);\nreturn n as number',
+    );
+    const good = await stepvault(["run", file, "--param", "n=2"], { env });
+    expect([good.code, good.stdout]).toEqual([0, "4\n"]);
+    const bad = await stepvault(["run", file, "--param", "n=3"], { env });
+    expect(bad.stderr).toMatch(/too many: 6 \(line 3, column 18\)\n.*if \(n > 5\) throw new Error.*\n.* {19}\^\n/);
+    write("packages/doubles.mjs", `${text}// changed`);
+    const changed = await stepvault(["run", file, "--param", "n=2"], { env });
+    expect([changed.code, changed.stderr]).toEqual([4, expect.stringContaining("ERR_PACKAGES_INVALID")]);
   });
   test("exits by whose fault the end was", async () => {
     expect((await stepvault(["run", write("e.js", "throw new Error('no')")])).code).toBe(1);

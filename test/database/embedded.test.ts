@@ -70,7 +70,7 @@ describe("several processes on one data directory", () => {
   test("all migrate at once on a fresh directory, share one server, and the last to close stops it", async () => {
     const dataDir = await temporaryDirectory();
     const [here, first, second] = await Promise.all([openHere(dataDir), openThere(dataDir), openThere(dataDir)]);
-    const { rows } = await here.query("select count(*)::int as count from migrations group by name");
+    const { rows } = await here.query("select distinct count(*)::int as count from migrations group by name");
     expect(rows).toEqual([{ count: 1 }]);
     const pid = await serverPid(dataDir);
     expect(await first.close()).toBe(0);

@@ -27,7 +27,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   for (const key of Object.keys(process.env)) if (key.startsWith("STEPVAULT_")) delete process.env[key];
   const started = given === undefined ? await startRedis(findServer() ?? installServer(), folder) : undefined;
   const cacheDir = path.join(folder, "cache");
-  await ensureSnapshot(cacheDir);
+  await ensureSnapshot({ cacheDir, pythonPackages: undefined });
   project.provide("redisUrl", given ?? started?.url ?? "");
   project.provide("cacheDir", cacheDir);
   return async () => {

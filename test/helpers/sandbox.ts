@@ -1,8 +1,9 @@
 /** Steps run straight in a sandbox, without queue, vault or redaction: what a step does is what the test sees. */
 import { inject, test } from "vitest";
+import { parseConfig } from "../../protocol/config.ts";
 import type { Json, Language, NetworkPolicy, RunEvent } from "../../protocol/job.ts";
 import { limitNames, type Limits, limitTable } from "../../protocol/limits.ts";
-import { Sandbox, type SandboxEvent, type SandboxOutcome } from "../../runtime/sandbox.ts";
+import { Sandbox, type SandboxEvent, type SandboxOptions, type SandboxOutcome } from "../../runtime/sandbox.ts";
 
 export const defaultLimits = Object.fromEntries(limitNames.map((name) => [name, limitTable[name].default])) as Limits;
 
@@ -18,6 +19,7 @@ export interface StepRun {
 }
 
 export interface StepOptions {
+  projectId?: string;
   params?: Json;
   steps?: Json;
   inputs?: Json;
@@ -28,8 +30,13 @@ export interface StepOptions {
   onEvent?: (event: SandboxEvent) => void | Promise<void>;
 }
 
-export function openTestSandbox(egressOpen: readonly string[] = [], hostsIdleMax = 1): Sandbox {
-  return new Sandbox({ cacheDir: inject("cacheDir"), hostsIdleMax, egressOpen });
+export function openTestSandbox(
+  egressOpen: readonly string[] = [],
+  hostsIdleMax = 1,
+  options: Partial<SandboxOptions> = {},
+): Sandbox {
+  const { hosts } = parseConfig({});
+  return new Sandbox({ ...hosts, cacheDir: inject("cacheDir"), hostsIdleMax, egressOpen, ...options });
 }
 
 export async function runStep(
@@ -40,6 +47,7 @@ export async function runStep(
 ): Promise<StepRun> {
   const events: SandboxEvent[] = [];
   const step = {
+    projectId: options.projectId ?? "project",
     language,
     code,
     params: options.params ?? {},

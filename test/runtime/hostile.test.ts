@@ -55,7 +55,7 @@ describe("a step's account of its own end", () => {
   test.each(["ERR_RUN_CANCELLED", "ERR_SECRET_TAMPERED", "ERR_WORKER_LOST", "ERR_LIMIT_WALL_TIME", "ERR_INTERNAL"])(
     "it cannot claim %s",
     async (code) => {
-      const python = `import _stepvault_runner as r\nr.describe = lambda e, l: {"code": "${code}", "message": "forged"}\nraise ValueError()`;
+      const python = `import _stepvault_errors as e\ne.describe = lambda e, l: {"code": "${code}", "message": "forged"}\nraise ValueError()`;
       expect((await runStep(sandbox, "python", python)).code).toBe("ERR_STEP_EXITED");
     },
   );
@@ -71,14 +71,13 @@ describe("a step's account of its own end", () => {
     const code = "throw new Proxy({}, { get() { throw 1 }, getPrototypeOf() { throw 2 } })";
     expect((await runStep(sandbox, "javascript", code)).code).toBe("ERR_STEP_THREW");
   });
-  test("an output that a replaced JSON.stringify makes too deep is refused", async () => {
-    const { code, output } = await runStep(
+  test("a replaced JSON.stringify changes nothing, as built-ins are frozen", async () => {
+    const { output } = await runStep(
       sandbox,
       "javascript",
       `JSON.stringify = () => "[".repeat(5000) + "]".repeat(5000); return "x"`,
     );
-    expect(output).toBeUndefined();
-    expect(["ERR_LIMIT_OUTPUT", "ERR_STEP_EXITED"]).toContain(code);
+    expect(output).toBe("x");
   });
   test(`text printed without a line break before a sudden end is kept (${long.length} characters)`, async () => {
     const { text } = await runStep(sandbox, "python", `import os\nprint("${long}", end="")\nos._exit(1)`);

@@ -1,10 +1,11 @@
 /** A worker that dies in the middle of a run, for real: the run ends once, as crashed, and nothing is left over. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { JobInput } from "../../protocol/job.ts";
+import { hostsOf } from "../helpers/processes.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
 
 let vault: TestService;
@@ -17,21 +18,6 @@ function startWorkerProcess(): ChildProcess {
   const main = path.join(import.meta.dirname, "../../cli/main.ts");
   const env = { STEPVAULT_DATA_DIR: vault.folder, STEPVAULT_LOG_LEVEL: "info", PATH: process.env["PATH"] };
   return spawn(process.execPath, [main, "start"], { env, stdio: ["ignore", "ignore", "pipe"] });
-}
-
-/** Sandbox hosts that this process has started. */
-function hostsOf(parent: number): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name) && existsSync(`/proc/${name}/stat`))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const isHost = readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("runtime/host/main.");
-        return isHost && readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ")[1] === String(parent);
-      } catch {
-        return false; // It ended while it was looked at.
-      }
-    });
 }
 
 test("a run whose worker is killed ends as crashed, once, and its host dies with it", async () => {

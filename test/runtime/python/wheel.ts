@@ -1,0 +1,68 @@
+/** Wheels for tests: written by hand, or made from Debian's python3-* packages, which hold real, pure Python. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { crc32 } from "node:zlib";
+
+/** Writes an archive of uncompressed files, which is all that a wheel has to be. */
+export function writeWheel(file: string, contents: Readonly<Record<string, string | Uint8Array>>): void {
+  const locals: Buffer[] = [];
+  const directory: Buffer[] = [];
+  let at = 0;
+  for (const [name, content] of Object.entries(contents)) {
+    const body = Buffer.from(content as string);
+    const fields = Buffer.alloc(26);
+    fields.writeUInt16LE(20, 0);
+    fields.writeUInt16LE(0x21, 8);
+    fields.writeUInt32LE(crc32(body), 10);
+    fields.writeUInt32LE(body.length, 14);
+    fields.writeUInt32LE(body.length, 18);
+    fields.writeUInt16LE(Buffer.byteLength(name), 22);
+    const local = Buffer.concat([Buffer.from("PK\x03\x04"), fields, Buffer.from(name), body]);
+    const tail = Buffer.alloc(14);
+    tail.writeUInt32LE(at, 10);
+    directory.push(Buffer.concat([Buffer.from("PK\x01\x02\x14\x00"), fields, tail, Buffer.from(name)]));
+    locals.push(local);
+    at += local.length;
+  }
+  const entries = Buffer.concat(directory);
+  const end = Buffer.alloc(22);
+  end.write("PK\x05\x06", "latin1");
+  end.writeUInt16LE(directory.length, 8);
+  end.writeUInt16LE(directory.length, 10);
+  end.writeUInt32LE(entries.length, 12);
+  end.writeUInt32LE(at, 16);
+  writeFileSync(file, Buffer.concat([...locals, entries, end]));
+}
+
+/** Makes a wheel of each Debian package in a folder. Needs apt and a mirror; without them the test fails and says so. */
+export function debianWheels(folder: string, packages: readonly string[]): void {
+  const work = path.join(folder, "debian");
+  mkdirSync(work, { recursive: true });
+  download(
+    work,
+    packages.map((name) => `python3-${name}`),
+  );
+  for (const name of packages) {
+    const archive = readdirSync(work).find((file) => file.startsWith(`python3-${name}_`)) ?? "";
+    const unpacked = path.join(work, name);
+    execFileSync("dpkg-deb", ["-x", path.join(work, archive), unpacked]);
+    const root = path.join(unpacked, "usr/lib/python3/dist-packages");
+    const files = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const contents = files.map((entry) => {
+      const file = path.join(entry.parentPath, entry.name);
+      return [path.relative(root, file), readFileSync(file)] as const;
+    });
+    writeWheel(path.join(folder, `${name}-1.0-py3-none-any.whl`), Object.fromEntries(contents));
+  }
+}
+
+function download(cwd: string, packages: readonly string[]): void {
+  const options = { cwd, stdio: "ignore" } as const;
+  try {
+    execFileSync("apt-get", ["download", ...packages], options);
+  } catch {
+    execFileSync("apt-get", ["update"], options);
+    execFileSync("apt-get", ["download", ...packages], options);
+  }
+}
