@@ -1,7 +1,7 @@
 /**
- * Runs once before all tests: finds or starts the one thing that npm cannot install, a Redis server, and gives its URL
- * to the tests. STEPVAULT_REDIS_URL, else a redis-server or valkey-server on the PATH, else Debian's package when this
- * may be installed; where nothing works the tests do not start and say what to do. Nothing is skipped in silence.
+ * Runs once before all tests: finds or starts what npm cannot install, a Redis server, whose URL it gives to the tests,
+ * and bubblewrap. STEPVAULT_REDIS_URL, else a program on the PATH, else Debian's package when this may be installed;
+ * where nothing works the tests do not start and say what to do. Nothing is skipped in silence.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -25,7 +25,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const given = process.env["STEPVAULT_REDIS_URL"];
   // The tests choose each setting themselves; a developer's own must not reach them.
   for (const key of Object.keys(process.env)) if (key.startsWith("STEPVAULT_")) delete process.env[key];
-  const started = given === undefined ? await startRedis(findServer() ?? installServer(), folder) : undefined;
+  const started = given === undefined ? await startRedis(findServer(), folder) : undefined;
+  findProgram(["bwrap"], {
+    debianPackage: "bubblewrap",
+    advice: "The tests of the layers around a sandbox host need bubblewrap. Put bwrap on the PATH",
+  });
   const cacheDir = path.join(folder, "cache");
   await ensureSnapshot({ cacheDir, pythonPackages: undefined });
   project.provide("redisUrl", given ?? started?.url ?? "");
@@ -36,8 +40,35 @@ export default async function setup(project: TestProject): Promise<() => Promise
   };
 }
 
-function findServer(): string | undefined {
-  return ["redis-server", "valkey-server"].find((name) => answers(name, ["--version"]));
+function findServer(): string {
+  const advice =
+    "The tests need Redis. Set STEPVAULT_REDIS_URL to one that they may use, or put redis-server or valkey-server on the PATH";
+  return findProgram(["redis-server", "valkey-server"], { debianPackage: "redis-server", advice });
+}
+
+/** The first of these programs that answers; installed when none does and this may be done. */
+function findProgram(
+  names: readonly string[],
+  { debianPackage, advice }: { debianPackage: string; advice: string },
+): string {
+  const found = names.find((name) => answers(name, ["--version"]));
+  if (found !== undefined) return found;
+  const howTo = `${advice} (on Debian, as root: apt-get install ${debianPackage}).`;
+  if (process.getuid?.() !== 0 || !answers("apt-get", ["--version"])) throw new Error(howTo);
+  try {
+    const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+    execFileSync("apt-get", ["update", "-q"], { stdio: "ignore", env: environment });
+    // Only the program: no service is started, the tests run a server of their own.
+    execFileSync("apt-get", ["install", "-y", "-q", "--no-install-recommends", debianPackage], {
+      stdio: "ignore",
+      env: environment,
+    });
+  } catch (error) {
+    throw new Error(`${howTo} Installing it with apt-get failed.`, { cause: error });
+  }
+  const installed = names.find((name) => answers(name, ["--version"]));
+  if (installed === undefined) throw new Error(howTo);
+  return installed;
 }
 
 function answers(command: string, args: string[]): boolean {
@@ -47,27 +78,6 @@ function answers(command: string, args: string[]): boolean {
   } catch {
     return false;
   }
-}
-
-function installServer(): string {
-  const advice =
-    "The tests need Redis. Set STEPVAULT_REDIS_URL to one that they may use, or put redis-server or valkey-server on the PATH " +
-    "(on Debian, as root: apt-get install redis-server).";
-  if (process.getuid?.() !== 0 || !answers("apt-get", ["--version"])) throw new Error(advice);
-  try {
-    const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-    execFileSync("apt-get", ["update", "-q"], { stdio: "ignore", env: environment });
-    // Only the program: no service is started, the tests run a server of their own.
-    execFileSync("apt-get", ["install", "-y", "-q", "--no-install-recommends", "redis-server"], {
-      stdio: "ignore",
-      env: environment,
-    });
-  } catch (error) {
-    throw new Error(`${advice} Installing it with apt-get failed.`, { cause: error });
-  }
-  const server = findServer();
-  if (server === undefined) throw new Error(advice);
-  return server;
 }
 
 async function startRedis(command: string, folder: string): Promise<{ url: string; server: ChildProcess }> {
