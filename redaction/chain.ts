@@ -56,12 +56,13 @@ export class Chain {
         else if (this.#waitingCount === 0) i = isBase64 ? leapGroups(bytes, i, to) : this.#leapPairs(bytes, i, to);
         if (i > start) this.#isBehindMask = false;
         if (i >= to) return;
-        if (this.#text === undefined && this.#waitingCount === 0 && this.#isTextAt(bytes, i, to)) {
+        const mayOpen = this.#text === undefined && this.#waitingCount === 0 && this.#skip === 0;
+        if (mayOpen && this.#isTextAt(bytes, i, to)) {
           this.#text = this.#opened();
           continue;
         }
         // Too few digits are left to become a text.
-        if (ends && this.#text === undefined && this.#waitingCount === 0 && i + RUN_MIN > to) return;
+        if (ends && mayOpen && i + RUN_MIN > to) return;
       }
       this.#digit(table[bytes[i]!]!, base + i);
       i++;

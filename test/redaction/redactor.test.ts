@@ -121,6 +121,15 @@ describe("short and common values", () => {
   });
 });
 
+test("a run of digits that are not all hexadecimal is read alike however it is cut", () => {
+  const redactor = createRedactor([{ name: "s", value: "\\" }], { shortValues: "everywhere" });
+  const text = "31m363625753625755C753675-";
+  const stream = redactor.stream();
+  let out = "";
+  for (const character of text) out += stream.write(character);
+  expect(out + stream.end()).toBe(redactor.text(text));
+});
+
 test("streams that are written in turns do not disturb each other", () => {
   const redactor = one(SECRET);
   const escaped = Array.from(SECRET, (c) => `\\u00${c.charCodeAt(0).toString(16)}`).join("");
