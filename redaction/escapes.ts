@@ -348,13 +348,15 @@ export class EscapeReader {
     const name = this.#names[level]!;
     let length = 0;
     this.#levelEnd = from;
-    for (;;) {
+    // No further than a quick look goes (mayBeEntity), or what is read would depend on who looks.
+    while (length <= ENTITY_NAME_MAX) {
       const c = this.#char(this.#levelEnd, level);
       if (c === MORE) return MORE;
       if (c === 0x3b) return length;
-      if (!(isWord(c) || (c === 0x23 && length === 0)) || length > ENTITY_NAME_MAX) return NONE;
+      if (!(isWord(c) || (c === 0x23 && length === 0))) return NONE;
       name[length++] = c;
     }
+    return NONE;
   }
 
   #nameOf(level: number, length: number): string {

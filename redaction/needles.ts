@@ -42,8 +42,9 @@ const REVERSED_MIN = 8;
 const SPREAD_PER_SYMBOL = 16;
 const SPREAD_MORE = 64;
 
-/** A value with the beginning of an escape near its end, and one that may lie within an escape. */
-const CUTS_ESCAPES = /[\\%&].{0,11}$|^[a-z0-9+#;{}]{1,11}$/is;
+/** A value with the beginning of an escape near its end, and one that may lie within an escape, in hexadecimal too. */
+const BEGINS_ESCAPE = /[\\%&].{0,11}$/s;
+const LIES_WITHIN = /^(?:.{1,5}|[a-z0-9+#;{}]{1,11})$/is;
 
 class NeedleSet {
   readonly meanings: Meaning[] = [];
@@ -176,7 +177,8 @@ export class NeedleStore {
     const meaning = { secret, form: name, token };
     const text = textOf(bytes);
     this.#addRaw(bytes, meaning);
-    if (!token && CUTS_ESCAPES.test(Buffer.from(bytes).toString("latin1"))) this.cutsEscapes = true;
+    const characters = Buffer.from(bytes).toString("latin1");
+    if (BEGINS_ESCAPE.test(characters) || (!token && LIES_WITHIN.test(characters))) this.cutsEscapes = true;
     if (!token) this.blocks.add(bytes, { secret, form: "lines", token });
     if (text !== undefined) {
       for (const form of textForms(text)) this.#addRaw(form.bytes, { secret, form: form.name, token });

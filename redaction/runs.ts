@@ -66,7 +66,7 @@ export class RunLane {
 
   /** Reads what is fresh in a block. */
   read(block: Block, isBeforeMask: boolean): void {
-    const { text: bytes, base, fresh, length: to, last } = block;
+    const { text: bytes, base, fresh, length: to } = block;
     if (this.#binary !== undefined || block.has8b) this.#readBinary(bytes, fresh, to, base);
     let i = fresh;
     while (i < to) {
@@ -87,7 +87,7 @@ export class RunLane {
       i = this.#inRun ? start : end;
     }
     if (to > fresh) this.#before = bytes[to - 1]!;
-    if (last) {
+    if (block.last || isBeforeMask) {
       this.#endRun(isBeforeMask);
       this.#binary?.end();
       this.#binary = undefined;
@@ -97,6 +97,8 @@ export class RunLane {
   /** Leaves a run alone that does not begin like compressed data, when its first digits can be seen. */
   #begin(bytes: Uint8Array, start: number, to: number, isBehindMask: boolean): void {
     for (const chain of this.#chains) chain.begin(isBehindMask);
+    // How long the line is cannot be told any more.
+    if (isBehindMask) this.#line = WRAP_MIN;
     const isSeen = start + HEAD_BYTES * 2 <= to;
     if (isBehindMask || (isSeen && wrapperOfRun(bytes, start, 6, base64Digits) === undefined)) this.#heads[0].skip();
     if (isBehindMask || (isSeen && wrapperOfRun(bytes, start, 4, hexDigits) === undefined)) this.#heads[1].skip();

@@ -89,7 +89,8 @@ export class Scanner {
     if (this.#undecided.length > 0 && bytes.length > 0) this.#decide();
     this.#position = base + bytes.length;
     const block = (blocks[this.#depth] ??= new Block());
-    block.load(this.#left, bytes, base, last);
+    // An escape that a mask cut off is none that the text ends in.
+    block.load(this.#left, bytes, base, last && !isBeforeMask);
     let done = block.length;
     for (let i = 0; i < this.#running.length; i++) {
       done = Math.min(done, this.#running[i]!.read(block, this.#collectors[i]!));

