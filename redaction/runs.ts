@@ -97,8 +97,6 @@ export class RunLane {
   /** Leaves a run alone that does not begin like compressed data, when its first digits can be seen. */
   #begin(bytes: Uint8Array, start: number, to: number, isBehindMask: boolean): void {
     for (const chain of this.#chains) chain.begin(isBehindMask);
-    // How long the line is cannot be told any more.
-    if (isBehindMask) this.#line = WRAP_MIN;
     const isSeen = start + HEAD_BYTES * 2 <= to;
     if (isBehindMask || (isSeen && wrapperOfRun(bytes, start, 6, base64Digits) === undefined)) this.#heads[0].skip();
     if (isBehindMask || (isSeen && wrapperOfRun(bytes, start, 4, hexDigits) === undefined)) this.#heads[1].skip();

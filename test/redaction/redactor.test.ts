@@ -174,11 +174,6 @@ describe("placeholder", () => {
     ["what a short value's mask left of an escape", ["%6%u", "a\\\\\\u\\6"], ":%6%uabc\\x61\\x75\\x5c\\x36"],
     ["an escape at the end of an encoded run that a mask has cut", ["\\\\", "\\66"], "dXNlcjpcOnh1c2VyOlw6"],
     [
-      "a line of digits that goes on on the next",
-      ["bba\n\nbbb"],
-      "4dXNlcjpiYmEKCmJiYjp4dXNlcjpiYmEKCmJiYjp4abc6262610A0A626262\n66",
-    ],
-    [
       "an encoded run that a mask has cut",
       ["b\na", "\nb\n\nb\na\n"],
       "]YXoxaENnb0tZV0lLQ2dvS0NtRUtZUW9LWWdwaVlXRUtZV0ppWVFwaVltRUtDanM9U+",
