@@ -30,6 +30,9 @@ export class Chain {
   readonly #waitingStarts = new Float64Array(RUN_MIN);
   readonly #waitingEnds = new Float64Array(RUN_MIN);
   #waitingCount = 0;
+  /** Where among them a line ends, or -1, and whether the byte behind it begins on that line. */
+  #waitingLine = -1;
+  #straddles = false;
   /** The run stands right behind a mask, and all of it so far is text. */
   #isBehindMask = false;
 
@@ -66,6 +69,16 @@ export class Chain {
       }
       this.#digit(table[bytes[i]!]!, base + i);
       i++;
+    }
+  }
+
+  /** The run goes on on the next line. */
+  nextLine(): void {
+    const straddles = this.#bitCount > 0;
+    if (this.#text !== undefined) this.#text.nextLine(straddles);
+    else if (this.#waitingCount > 0) {
+      this.#waitingLine = this.#waitingCount;
+      this.#straddles = straddles;
     }
   }
 
@@ -189,10 +202,12 @@ export class Chain {
     if (this.#waitingCount < this.#textMin) return;
     const text = this.#opened();
     for (let i = 0; i < this.#waitingCount; i++) {
+      if (i === this.#waitingLine) text.nextLine(this.#straddles);
       text.add(this.#waiting[i]!, this.#waitingStarts[i]!, this.#waitingEnds[i]!);
     }
     this.#text = text;
     this.#waitingCount = 0;
+    this.#waitingLine = -1;
   }
 
   #opened(): DecodedText {
@@ -206,6 +221,7 @@ export class Chain {
 
   #stop(isBeforeMask = false): void {
     this.#waitingCount = 0;
+    this.#waitingLine = -1;
     if (this.#text === undefined) return;
     this.#text.flush(true, isBeforeMask);
     this.#text = undefined;

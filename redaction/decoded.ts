@@ -35,6 +35,11 @@ export class DecodedText {
     this.#first = 0;
   }
 
+  /** What is added next comes from the next line; with `straddles` its first byte begins on this one. */
+  nextLine(straddles: boolean): void {
+    this.#scanner.nextLine(this.#total + this.#count, straddles);
+  }
+
   /** One more decoded byte, and the stretch of the text that holds it. */
   add(byte: number, start: number, end: number): void {
     const at = this.#total + this.#count - this.#first;

@@ -19,6 +19,15 @@ export const INVISIBLE = -1;
 export const BREAK = -2;
 export const MORE = -3;
 
+/**
+ * Where a text begins that stands behind a mask, whose mask may have cut an escape in two: the index behind what may be
+ * the rest of it, or MORE.
+ */
+export function restOfEscape(text: Uint8Array, to: number, last: boolean): number {
+  const end = restEnd({ text, limit: Math.min(to, ESCAPE_BYTES_MAX), cut: !last && to < ESCAPE_BYTES_MAX }, 0);
+  return end < 0 ? MORE : end;
+}
+
 const CONTROL = new Map(Array.from("nrtbfave", (c, i) => [c.charCodeAt(0), [10, 13, 9, 8, 12, 7, 11, 27][i]!]));
 
 const hexValue = (c: number): number => (c <= 57 ? c - 48 : (c | 32) - 87);

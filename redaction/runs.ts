@@ -139,7 +139,7 @@ export class RunLane {
     let to = from;
     while (to < limit && base64Digits[bytes[to]!] !== OTHER) to++;
     if (to > from) {
-      if (this.#wrapped) for (const head of this.#heads) head.nextLine();
+      if (this.#wrapped) this.#nextLine();
       this.#line = (this.#wrapped ? 0 : this.#line) + to - from;
       this.#wrapped = false;
       const ends = to < limit && !(this.#line >= WRAP_MIN && isLineEnd(bytes[to]!));
@@ -150,6 +150,11 @@ export class RunLane {
     if (isLineEnd(bytes[from]!) && (this.#wrapped || this.#line >= WRAP_MIN)) this.#wrapped = true;
     else this.#endRun(bytes[from] === OPEN);
     return from + 1;
+  }
+
+  #nextLine(): void {
+    for (const chain of this.#chains) chain.nextLine();
+    for (const head of this.#heads) head.nextLine();
   }
 
   #endRun(isBeforeMask: boolean): void {

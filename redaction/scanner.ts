@@ -102,6 +102,14 @@ export class Scanner {
     this.safe = this.#safe();
   }
 
+  /**
+   * The bytes before `place` come from one line of digits, those behind it from the next: words may end and begin
+   * there. With `straddles` the byte between comes from both.
+   */
+  nextLine(place: number, straddles: boolean): void {
+    this.#history.nextLine(place, straddles);
+  }
+
   /** Begins a new text at place 0, or what is left of one behind a mask. */
   restart(isBehindMask = false): void {
     this.#isBehindMask = isBehindMask;
@@ -109,7 +117,8 @@ export class Scanner {
     this.#left = NOTHING;
     this.spans = [];
     this.#undecided = [];
-    for (const lane of this.#running) lane.restart();
+    for (const lane of this.#running) restart(lane, isBehindMask);
+    this.#history.restart();
     this.#lines?.restart();
     this.#runs?.restart(isBehindMask);
   }
@@ -201,8 +210,13 @@ export class Scanner {
       const set = this.#store.sets[kind];
       if (set.size === 0) continue;
       const lane = this.#lanes.get(kind);
-      if (lane !== undefined) lane.adopt(this.#store.needles(kind));
-      else this.#lanes.set(kind, laneFor(kind, this.#store.needles(kind)));
+      if (lane !== undefined) {
+        lane.adopt(this.#store.needles(kind));
+        continue;
+      }
+      const added = laneFor(kind, this.#store.needles(kind));
+      if (this.#position === 0) restart(added, this.#isBehindMask);
+      this.#lanes.set(kind, added);
     }
     this.#store.blocks.link();
     if (this.#store.blocks.size > 0) this.#lines ??= new LineLane(this.#store.blocks);
@@ -211,6 +225,11 @@ export class Scanner {
     this.#keepsHistory = this.#lanes.has("rawShort") || this.#lanes.has("strict");
     this.#history.keep(this.#store.holdMax + BLOCK_MAX + 2);
   }
+}
+
+function restart(lane: AnyLane, isBehindMask: boolean): void {
+  if (lane instanceof Lane) lane.restart();
+  else lane.restart(isBehindMask);
 }
 
 function laneFor(kind: LaneKind, needles: Needles): AnyLane {

@@ -6,7 +6,7 @@
  */
 
 import type { Block } from "./block.ts";
-import { BREAK, EscapeReader, INVISIBLE, MORE } from "./escapes.ts";
+import { BREAK, EscapeReader, INVISIBLE, MORE, restOfEscape } from "./escapes.ts";
 import type { Needles, OnMatch } from "./lane.ts";
 import { LEAD, symbolTables } from "./views.ts";
 
@@ -20,6 +20,8 @@ export class SpelledLane {
   #symbols: Uint8Array;
   #count = 0;
   #position = 0;
+  /** The text begins with what may be the rest of an escape. */
+  #skipsRest = false;
 
   constructor(needles: Needles) {
     this.#needles = needles;
@@ -42,8 +44,9 @@ export class SpelledLane {
     this.#needles = needles;
   }
 
-  /** Begins a new text. */
-  restart(): void {
+  /** Begins a new text, or what is left of one behind a mask. */
+  restart(isBehindMask = false): void {
+    this.#skipsRest = isBehindMask && this.#needles.cutsEscapes;
     this.#break();
     this.#position = 0;
   }
@@ -61,7 +64,9 @@ export class SpelledLane {
   /** Reads a block; gives how far it came: to an escape that is not complete, or to the end. */
   read({ text, base, length, last }: Block, onMatch: OnMatch): number {
     reader.mayBeCut = this.#needles.cutsEscapes;
-    let i = 0;
+    let i = this.#skipsRest ? restOfEscape(text, length, last) : 0;
+    if (i === MORE) return 0;
+    this.#skipsRest = false;
     while (i < length) {
       const symbol = table[text[i]!]!;
       if (symbol < LEAD) {

@@ -4,6 +4,8 @@
 export class ByteHistory {
   #ring = new Uint8Array(1024);
   end = 0;
+  readonly #lineEnds: number[] = [];
+  readonly #lineStarts: number[] = [];
 
   /** Makes sure that at least the last `count` bytes can be asked for. */
   keep(count: number): void {
@@ -28,6 +30,30 @@ export class ByteHistory {
     this.end = base + bytes.length;
   }
 
+  /** Begins another text. */
+  restart(): void {
+    this.#lineEnds.length = 0;
+    this.#lineStarts.length = 0;
+  }
+
+  /** A line of encoded text ends before this byte; the next one begins with it, or behind it if it `straddles` both. */
+  nextLine(position: number, straddles: boolean): void {
+    while (this.#lineEnds.length > 0 && this.#lineEnds[0]! < this.end - this.#ring.length) {
+      this.#lineEnds.shift();
+      this.#lineStarts.shift();
+    }
+    this.#lineEnds.push(position);
+    this.#lineStarts.push(straddles ? position + 1 : position);
+  }
+
+  endsLine(position: number): boolean {
+    return this.#lineEnds.includes(position);
+  }
+
+  beginsLine(position: number): boolean {
+    return this.#lineStarts.includes(position);
+  }
+
   at(position: number): number {
     return this.#ring[position & (this.#ring.length - 1)]!;
   }
@@ -41,7 +67,9 @@ const isAssignment = (byte: number): boolean =>
 
 /**
  * A span stands alone as a whole word, or behind `=`, `:` or a quote. The brackets of a placeholder are no word
- * boundary: otherwise masking a value would bare its neighbour, and masking twice would mask more than once does.
+ * boundary: otherwise masking a value would bare its neighbour, and masking twice would mask more than once does. For the
+ * same reason the lines of wrapped digits are boundaries in what they decode to: a mask makes lines shorter, which are
+ * then read each by itself.
  */
 export function standsAlone(
   history: ByteHistory,
@@ -51,12 +79,13 @@ export function standsAlone(
   isBehindMask: boolean,
 ): "yes" | "no" | "unknown" {
   if (start === 0 && isBehindMask) return "no";
-  if (start > 0) {
+  if (start > 0 && !history.beginsLine(start)) {
     const left = history.at(start - 1);
     if (isAssignment(left)) return "yes";
     if (left === 0x5d || (isWord(left) && isWord(history.at(start)))) return "no";
   }
   if (end >= position) return "unknown";
+  if (history.endsLine(end)) return "yes";
   const right = history.at(end);
   return right === 0x5b || (isWord(history.at(end - 1)) && isWord(right)) ? "no" : "yes";
 }

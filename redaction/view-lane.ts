@@ -8,7 +8,7 @@
 
 import type { SymbolView } from "./automaton.ts";
 import type { Block, SymbolKind } from "./block.ts";
-import { BREAK, EscapeReader, INVISIBLE, MORE } from "./escapes.ts";
+import { BREAK, EscapeReader, INVISIBLE, MORE, restOfEscape } from "./escapes.ts";
 import type { Needles, OnMatch } from "./lane.ts";
 import { LEAD, symbolTables } from "./views.ts";
 
@@ -30,6 +30,8 @@ export class ViewLane {
   #state = 0;
   #position = 0;
   #readTo = 0;
+  /** The text begins with what may be the rest of an escape. */
+  #skipsRest = false;
 
   constructor(kind: SymbolKind, needles: Needles) {
     this.#kind = kind;
@@ -51,8 +53,9 @@ export class ViewLane {
     this.#view.starts = starts;
   }
 
-  /** Begins a new text. */
-  restart(): void {
+  /** Begins a new text, or what is left of one behind a mask. */
+  restart(isBehindMask = false): void {
+    this.#skipsRest = isBehindMask && this.#needles.cutsEscapes;
     this.#state = 0;
     this.#view.count = 0;
     this.#position = 0;
@@ -94,9 +97,11 @@ export class ViewLane {
     reader.mayBeCut = cutsEscapes;
     const view = block.view(this.#kind, skip);
     const { table } = this.#view;
-    let i = 0;
+    let i = this.#skipsRest ? restOfEscape(text, to, block.last) : 0;
+    if (i === MORE) return 0;
+    this.#skipsRest = false;
     let lead = -1;
-    let cleanFrom = 0;
+    let cleanFrom = i;
     let stepTo = 0;
     while (i < to) {
       if (i >= stepTo && table[text[i]!]! < LEAD) {

@@ -174,6 +174,11 @@ describe("placeholder", () => {
     ["what a short value's mask left of an escape", ["%6%u", "a\\\\\\u\\6"], ":%6%uabc\\x61\\x75\\x5c\\x36"],
     ["an escape at the end of an encoded run that a mask has cut", ["\\\\", "\\66"], "dXNlcjpcOnh1c2VyOlw6"],
     [
+      "an escape within an encoded run that a mask has cut",
+      ["%6aa%\\6%u", "a%", "\\\\6aa\\\\u\\ua\\a%%6a\\%aa6a\\uu"],
+      "YSUlNmFcJWE6ZXI6dVx1",
+    ],
+    [
       "an encoded run that a mask has cut",
       ["b\na", "\nb\n\nb\na\n"],
       "]YXoxaENnb0tZV0lLQ2dvS0NtRUtZUW9LWWdwaVlXRUtZV0ppWVFwaVltRUtDanM9U+",
@@ -181,6 +186,24 @@ describe("placeholder", () => {
   ])("masking twice is masking once: %s makes no new text", (_, values, text) => {
     const secrets = values.map((value) => ({ name: "s", value }));
     const redactor = createRedactor(secrets, { shortValues: "everywhere" });
+    const once = redactor.text(text);
+    expect(once).toContain("[REDACTED");
+    expect(redactor.text(once)).toBe(once);
+  });
+
+  test.each([
+    [
+      "in a line that a mask makes shorter",
+      ["bba\n\nbbb"],
+      "4dXNlcjpiYmEKCmJiYjp4dXNlcjpiYmEKCmJiYjp4abc6262610A0A626262\n62",
+    ],
+    [
+      "at the end of a line in base64",
+      ["a\nab\n\n", "baba\nab\nbaba\naa\n\na\naa\n\nbb\n\n\nbaabbabb\n\n\nb"],
+      "YQoKYQphYQoKYmIKCgpiYWE6eHVzZXI6YQphYgpiYWJhCmFhCgphCmFhCgpi\nYo",
+    ],
+  ])("masking twice is masking once: a short value %s of encoded text", (_, values, text) => {
+    const redactor = createRedactor(values.map((value) => ({ name: "s", value })));
     const once = redactor.text(text);
     expect(once).toContain("[REDACTED");
     expect(redactor.text(once)).toBe(once);
