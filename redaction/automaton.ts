@@ -199,9 +199,11 @@ export class Automaton {
           const period = i - linkAt;
           let same = i + 1;
           while (same < to && bytes[same] === bytes[same - period]) same++;
-          for (const last = same - 1 - ((same - 1 - i) % period); i < last;) {
-            if (table[bytes[++i]!] !== 0) starts[count++ & mask] = base + i;
-          }
+          const last = same - 1 - ((same - 1 - i) % period);
+          // Earlier places leave the ring again before the repetition ends.
+          const stale = last - period * starts.length;
+          if (stale > i) i += Math.floor((stale - i) / period) * period;
+          while (i < last) if (table[bytes[++i]!] !== 0) starts[count++ & mask] = base + i;
         }
         if (state === linkState || i - linkAt >= linkFar) {
           linkState = state;
@@ -210,7 +212,10 @@ export class Automaton {
         }
         spanEnd = base + i + 1;
       } else if (state === before) {
-        while (i + 1 < to && bytes[i + 1] === bytes[i]) starts[count++ & mask] = base + ++i;
+        let same = i + 1;
+        while (same < to && bytes[same] === bytes[i]) same++;
+        i = Math.max(i, same - 1 - starts.length);
+        while (i < same - 1) starts[count++ & mask] = base + ++i;
       }
     }
     this.ranTo = i;

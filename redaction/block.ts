@@ -5,10 +5,12 @@
  * One block for each depth of decoding; it is good until the next piece of that depth is loaded.
  */
 
+import { bitCount, firstBit, firstGap } from "./bits.ts";
+import { DigitMaps } from "./digit-maps.ts";
 import { RUN_MIN } from "./digits.ts";
 import { ESCAPE_LEADS, mayBeginEscape } from "./escape-leads.ts";
 import { ESCAPE_BYTES_MAX } from "./escapes.ts";
-import { bytesAt, dataAt, halvesAt, kernel, shuffles, take, takeClass, takeTable, wordsAt } from "./kernel.ts";
+import { bytesAt, dataAt, halvesAt, kernel, scanTable, shuffles, take, takeClass, wordsAt } from "./kernel.ts";
 import type { SkipSearch } from "./skip.ts";
 import { LEAD, symbolTables } from "./views.ts";
 
@@ -26,21 +28,6 @@ const HAS_8B = 4;
 /** Every block has the loose view; it is made while the text is scanned. */
 export type SymbolKind = "loose" | "dense" | "strict";
 
-/** The classes that the kernel's scan knows by number. */
-const scanTable = takeTable((byte) => {
-  const low = byte & 15;
-  const high = byte >> 4;
-  let classes = byte >= 0x80 ? 32 : 0;
-  if (high === 3 && low <= 9) classes |= 1;
-  if ((high === 4 || high === 6) && low >= 1) classes |= 2;
-  if ((high === 5 || high === 7) && low <= 10) classes |= 4;
-  if (high === 2 && (low === 11 || low === 13 || low === 15)) classes |= 8;
-  if (byte === 0x5f) classes |= 16;
-  // Two bytes more than there are leads; the table of leads decides.
-  if ((high === 1 || high === 5) && (low === 5 || low === 11 || low === 12)) classes |= 64;
-  if (high === 2 && (low === 5 || low === 6)) classes |= 128;
-  return classes;
-});
 const leadTable = takeClass((byte) => ESCAPE_LEADS.includes(byte));
 const keptTables = {
   dense: takeClass((byte) => (symbolTables.dense[byte]! & 255) !== 0),
@@ -63,6 +50,8 @@ export class Block {
   readonly #leads = wordsAt(this.#leadsAt, BITMAP_BYTES);
   readonly #runsAt = take(BITMAP_BYTES);
   readonly #runs = wordsAt(this.#runsAt, BITMAP_BYTES);
+  /** Where digits stand for text. */
+  readonly digits: DigitMaps;
   readonly #loose = new BlockView();
   readonly #views: { [kind in SymbolKind]?: BlockView } = { loose: this.#loose };
   #found = 0;
@@ -70,6 +59,7 @@ export class Block {
   constructor() {
     this.text = bytesAt(this.#at, TEXT_MAX + PADDING);
     this.data = dataAt(this.#at, TEXT_MAX + PADDING);
+    this.digits = new DigitMaps(this.#at, TEXT_MAX + PADDING);
   }
 
   /** Takes the bytes that were left over, which end at `base`, and the next ones. */
@@ -94,6 +84,7 @@ export class Block {
       this.#loose.ranksAt,
       this.#loose.symbolsAt,
     );
+    this.digits.forget();
     for (const kind in this.#views) this.#views[kind as SymbolKind]!.isSearched = false;
   }
 
@@ -122,7 +113,7 @@ export class Block {
   /** Where the digits end that stand at `from`; `from` itself if fewer than RUN_MIN of them do. */
   runEnd(from: number): number {
     if ((this.#found & HAS_RUNS) === 0) return from;
-    const end = firstBit(this.#runs, from, this.length, -1);
+    const end = firstGap(this.#runs, from, this.length);
     return end === from ? from : Math.min(this.length, end + RUN_MIN - 1);
   }
 
@@ -218,22 +209,4 @@ class BlockView {
     for (let skip = rank - this.#ranks[low]!; skip > 0; skip--) map &= map - 1;
     return low * 16 + 31 - Math.clz32(map & -map);
   }
-}
-
-/** The first bit at or after `from`, or `to`. With `flip` -1 the first that is not set. */
-function firstBit(map: Int32Array, from: number, to: number, flip = 0): number {
-  if (from >= to) return to;
-  let word = from >> 5;
-  let bits = (map[word]! ^ flip) & (-1 << (from & 31));
-  const end = (to + 31) >> 5;
-  while (bits === 0)
-    if (++word < end) bits = map[word]! ^ flip;
-    else return to;
-  return Math.min(to, word * 32 + 31 - Math.clz32(bits & -bits));
-}
-
-function bitCount(bits: number): number {
-  let count = 0;
-  for (let rest = bits; rest !== 0; rest &= rest - 1) count++;
-  return count;
 }

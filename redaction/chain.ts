@@ -3,6 +3,7 @@
  * scans. Bytes that are no text cost nothing further, so an alignment that is wrong is cheap.
  */
 
+import type { Block } from "./block.ts";
 import { DecodedText } from "./decoded.ts";
 import { base64Digits, hexDigits, isText, OTHER, RUN_MIN, textGroup, textPair, textTable } from "./digits.ts";
 import type { Scanner, Span } from "./scanner.ts";
@@ -10,16 +11,17 @@ import type { Scanner, Span } from "./scanner.ts";
 export type OnDecoded = (start: number, end: number, nameEnd: number, inner: Span, encoding: string) => void;
 
 export class Chain {
-  readonly #bitsPerDigit: number;
+  readonly #bitsPerDigit: 4 | 6;
   readonly #table: Uint8Array;
   readonly #encoding: "base64" | "hex";
+  /** Digits of a group of whole bytes, and how many digits of a run lie before the first one. */
+  readonly #width: 4 | 2;
   readonly #skipFirst: number;
   readonly #onDecoded: OnDecoded;
   readonly #openScanner: () => Scanner;
   /** Kept for the next stretch of text. */
   #decoded: DecodedText | undefined;
   #text: DecodedText | undefined;
-  #skip = 0;
   #bits = 0;
   #bitCount = 0;
   /** Place of the digit in which the byte under way begins. */
@@ -42,30 +44,39 @@ export class Chain {
     this.#table = encoding === "base64" ? base64Digits : hexDigits;
     this.#textMin = (RUN_MIN * this.#bitsPerDigit) / 8;
     this.#skipFirst = skip;
-    this.#skip = skip;
+    this.#width = encoding === "base64" ? 4 : 2;
     this.#openScanner = openScanner;
     this.#onDecoded = onDecoded;
   }
 
-  /** Reads digits of the run from `from` to `to`; the bytes lie at `base`. With `ends` the run is over there. */
-  digits(bytes: Uint8Array, from: number, to: number, base: number, ends: boolean): void {
+  /**
+   * Reads digits of the run from `from` to `to` in a block; so many digits of the run lie before them. With `ends` the
+   * run is over behind them.
+   */
+  digits(block: Block, from: number, to: number, before: number, ends: boolean): void {
+    const { text: bytes, base } = block;
     const table = this.#table;
-    const isBase64 = this.#bitsPerDigit === 6;
     let i = from;
     while (i < to) {
-      if (this.#bitCount === 0 && this.#skip === 0) {
-        const start = i;
-        if (this.#text !== undefined) i = isBase64 ? this.#groups(bytes, i, to, base) : this.#pairs(bytes, i, to, base);
-        else if (this.#waitingCount === 0) i = isBase64 ? leapGroups(bytes, i, to) : this.#leapPairs(bytes, i, to);
-        if (i > start) this.#isBehindMask = false;
+      if (this.#bitCount === 0 && this.#text !== undefined) {
+        i = this.#decode(block, i, to);
+        if (i === to) return;
+      } else if (this.#bitCount === 0) {
+        // Groups are in step with the run, whatever digits of another kind stand in it.
+        i += (this.#skipFirst - before - (i - from)) & (this.#width - 1);
+        const leapTo =
+          i < to && (this.#waitingCount === 0 || this.#waitsInVain(block, from, i, to)) ? this.#leap(block, i, to) : i;
+        if (leapTo > i) this.#isBehindMask = false;
+        i = leapTo;
         if (i >= to) return;
-        const mayOpen = this.#text === undefined && this.#waitingCount === 0 && this.#skip === 0;
-        if (mayOpen && this.#isTextAt(bytes, i, to)) {
-          this.#text = this.#opened();
-          continue;
+        if (this.#waitingCount === 0) {
+          // Too few digits are left to become a text.
+          if (ends && i + RUN_MIN > to) return;
+          if (this.#isTextAt(bytes, i, to)) {
+            this.#text = this.#opened();
+            continue;
+          }
         }
-        // Too few digits are left to become a text.
-        if (ends && mayOpen && i + RUN_MIN > to) return;
       }
       this.#digit(table[bytes[i]!]!, base + i);
       i++;
@@ -87,10 +98,6 @@ export class Chain {
       this.end();
       return;
     }
-    if (this.#skip > 0) {
-      this.#skip--;
-      return;
-    }
     if (this.#bitCount === 0) this.#start = place;
     this.#bits = ((this.#bits << this.#bitsPerDigit) | value) & 0xffff;
     this.#bitCount += this.#bitsPerDigit;
@@ -105,26 +112,23 @@ export class Chain {
     this.#start = place;
   }
 
-  /** Adds whole groups of base64 digits to the text under way, as long as they are text. */
-  #groups(bytes: Uint8Array, from: number, to: number, base: number): number {
+  /** Adds whole groups or pairs of digits to the text under way, as long as they are text. */
+  #decode(block: Block, from: number, to: number): number {
     const text = this.#text!;
+    const { text: bytes, base, digits } = block;
+    const bits = this.#bitsPerDigit;
     let i = from;
-    for (; i + 4 <= to; i += 4) {
-      const group = textGroup(bytes, i);
-      if (group < 0) break;
-      text.addGroup(group, base + i);
+    while (i + RUN_MIN <= to) {
+      const decoded = digits.decoded(bits, i, to);
+      if (decoded.length === 0) break;
+      text.addDigits(decoded, base + i, bits);
+      i += (decoded.length * 8) / bits;
     }
-    return i;
-  }
-
-  /** Adds whole pairs of hexadecimal digits to the text under way, as long as they are text. */
-  #pairs(bytes: Uint8Array, from: number, to: number, base: number): number {
-    const text = this.#text!;
-    let i = from;
-    for (; i + 2 <= to; i += 2) {
-      const pair = textPair(bytes, i);
-      if (pair < 0) break;
-      text.add(pair, base + i, base + i + 2);
+    const width = this.#width;
+    for (; i + width <= to; i += width) {
+      const group = bits === 6 ? textGroup(bytes, i) : textPair(bytes, i);
+      if (group < 0) break;
+      text.addDigits(bytesOf(group, width === 4 ? 3 : 1), base + i, bits);
     }
     return i;
   }
@@ -139,25 +143,26 @@ export class Chain {
     return true;
   }
 
-  /** As leapGroups, for hexadecimal pairs: a run of base64 digits may hold others, behind which pairs begin anew. */
-  #leapPairs(bytes: Uint8Array, from: number, to: number): number {
-    let i = from;
-    while (i + RUN_MIN <= to) {
-      let other = i + RUN_MIN - 1;
-      while (other >= i && hexDigits[bytes[other]!] !== OTHER) other--;
-      if (other >= i) {
-        i = other + 1;
-        this.#skip = this.#skipFirst;
-        if (this.#skip > 0) break;
-      } else if (textPair(bytes, i + RUN_MIN - 2) < 0) i += RUN_MIN;
-      else break;
-    }
-    return i;
+  /**
+   * Leaps over whole groups while no text is under way. Text of RUN_MIN digits holds what the maps look for; in base64
+   * it may begin within the group before.
+   */
+  #leap(block: Block, from: number, to: number): number {
+    const width = this.#width;
+    const found = block.digits.next(this.#bitsPerDigit, from, to);
+    const rest = Math.max(from, to - RUN_MIN);
+    const begins = found < to && width === 4 ? found - width : found;
+    return Math.max(from, Math.min(begins, rest - ((rest - from) & (width - 1))));
   }
 
-  /** No text is being scanned; a few bytes may wait to become one. */
-  get isIdle(): boolean {
-    return this.#text === undefined;
+  /** Whether the bytes that wait begin no text of RUN_MIN digits, as can be seen before those are read. */
+  #waitsInVain(block: Block, from: number, at: number, to: number): boolean {
+    const width = this.#width;
+    const whole = at - width * Math.floor((this.#waitingCount * 8) / (width * this.#bitsPerDigit));
+    if (whole < from || whole + RUN_MIN > to || block.digits.next(this.#bitsPerDigit, whole, to) === whole)
+      return false;
+    this.#stop();
+    return true;
   }
 
   /** From where on bytes could still become a match, or Infinity. */
@@ -181,7 +186,6 @@ export class Chain {
     this.#isBehindMask = false;
     this.#bits = 0;
     this.#bitCount = 0;
-    this.#skip = this.#skipFirst;
   }
 
   /** Whether a byte is under way that can still be text. */
@@ -228,12 +232,11 @@ export class Chain {
   }
 }
 
-/**
- * Leaps over groups of base64 digits while no text is under way. Text of RUN_MIN digits holds three whole groups in a
- * row; so where the third from here is not text, none begins before it.
- */
-function leapGroups(bytes: Uint8Array, from: number, to: number): number {
-  let i = from;
-  while (i + 12 <= to && textGroup(bytes, i + 8) < 0) i += 8;
-  return i;
+const group = new Uint8Array(3);
+
+function bytesOf(value: number, count: number): Uint8Array {
+  group[0] = count === 3 ? value >> 16 : value;
+  group[1] = value >> 8;
+  group[2] = value;
+  return group.subarray(0, count);
 }

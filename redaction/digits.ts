@@ -27,36 +27,6 @@ export const RUN_MIN = 16;
 /** One for each byte that is text. */
 export const textTable = Uint8Array.from({ length: 256 }, (_, byte) => (isText(byte) ? 1 : 0));
 
-/** Whole groups of base64 digits, and pairs of hexadecimal ones, that RUN_MIN digits hold in every alignment. */
-const GROUPS = 3;
-const PAIRS = 7;
-
-/**
- * Whether digits could decode to RUN_MIN digits' worth of text in any alignment, which takes so many groups or pairs
- * in a row. Errs on the side of yes. Of so many in a row one is looked at first, so most digits are never read.
- */
-export function mayHoldText(bytes: Uint8Array, from: number, to: number): boolean {
-  for (let skip = 0; skip < 4; skip++) {
-    for (let at = from + skip + (GROUPS - 1) * 4; at + 4 <= to; at += GROUPS * 4) {
-      if (textGroup(bytes, at) < 0) continue;
-      let groups = 1;
-      for (let i = at - 4; groups < GROUPS && i >= from && textGroup(bytes, i) >= 0; i -= 4) groups++;
-      for (let i = at + 4; groups < GROUPS && i + 4 <= to && textGroup(bytes, i) >= 0; i += 4) groups++;
-      if (groups === GROUPS) return true;
-    }
-  }
-  for (let skip = 0; skip < 2; skip++) {
-    for (let at = from + skip + (PAIRS - 1) * 2; at + 2 <= to; at += PAIRS * 2) {
-      if (textPair(bytes, at) < 0) continue;
-      let pairs = 1;
-      for (let i = at - 2; pairs < PAIRS && i >= from && textPair(bytes, i) >= 0; i -= 2) pairs++;
-      for (let i = at + 2; pairs < PAIRS && i + 2 <= to && textPair(bytes, i) >= 0; i += 2) pairs++;
-      if (pairs === PAIRS) return true;
-    }
-  }
-  return false;
-}
-
 /** The byte that two hexadecimal digits stand for if it is text, else -1. */
 export function textPair(bytes: Uint8Array, at: number): number {
   const high = hexDigits[bytes[at]!]!;

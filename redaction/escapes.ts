@@ -217,7 +217,11 @@ export class EscapeReader {
     let end = from;
     let c = this.#char(from, level);
     // A run of backslashes is one escape, doubled once per layer of quoting.
-    while (c === 0x5c) c = this.#char((end = this.#levelEnd), level);
+    while (c === 0x5c) {
+      end = this.#levelEnd;
+      if (level === 0) while (end < this.#limit && this.#text[end] === 0x5c) end++;
+      c = this.#char(end, level);
+    }
     if (c === MORE) return MORE;
     if (c === END) {
       this.#levelEnd = end;

@@ -31,6 +31,19 @@ type Exports = {
     ranks: number,
     symbols: number,
   ): void;
+  texts(
+    text: number,
+    length: number,
+    scanTable: number,
+    hexTable: number,
+    textTable: number,
+    groups: number,
+    second: number,
+    third: number,
+    pairs: number,
+  ): void;
+  decode64(text: number, end: number, scanTable: number, textTable: number, out: number): number;
+  decode16(text: number, end: number, hexTable: number, textTable: number, out: number): number;
 };
 
 const instance = new WebAssembly.Instance(new WebAssembly.Module(kernelBytes));
@@ -63,7 +76,7 @@ for (let map = 0; map < 256; map++) {
  * Lays down the tables that tell classes of bytes apart. Bytes of a class are those with the same high four bits that
  * share a row of low ones; `classOf` gives its bit, of which there are eight, or 0.
  */
-export function takeTable(classOf: (byte: number) => number): number {
+function takeTable(classOf: (byte: number) => number): number {
   const at = take(32);
   for (let byte = 0; byte < 256; byte++) {
     bytes[at + (byte & 15)]! |= classOf(byte);
@@ -86,3 +99,19 @@ export function takeClass(isMember: (byte: number) => boolean): number {
     return rows.get(row)!;
   });
 }
+
+/** The classes that the kernel's scan knows by number. */
+export const scanTable = takeTable((byte) => {
+  const low = byte & 15;
+  const high = byte >> 4;
+  let classes = byte >= 0x80 ? 32 : 0;
+  if (high === 3 && low <= 9) classes |= 1;
+  if ((high === 4 || high === 6) && low >= 1) classes |= 2;
+  if ((high === 5 || high === 7) && low <= 10) classes |= 4;
+  if (high === 2 && (low === 11 || low === 13 || low === 15)) classes |= 8;
+  if (byte === 0x5f) classes |= 16;
+  // Two bytes more than there are leads; the table of leads decides.
+  if ((high === 1 || high === 5) && (low === 5 || low === 11 || low === 12)) classes |= 64;
+  if (high === 2 && (low === 5 || low === 6)) classes |= 128;
+  return classes;
+});

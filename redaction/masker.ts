@@ -6,7 +6,6 @@
  */
 
 import { BLOCK_MAX } from "./block.ts";
-import { Joiner } from "./join.ts";
 import { precedes, type Scanner, type Span } from "./scanner.ts";
 
 export type OnMask = (secret: number, form: string) => Uint8Array;
@@ -32,7 +31,6 @@ export class Masker {
   /** Padding behind masked base64 would tell the value's length; so many bytes of it are still dropped. */
   #padding = 0;
   #out: Uint8Array[] = [];
-  readonly #joiner = new Joiner();
   /** A stretch of this write that goes to the output, not yet in the list. */
   #from = 0;
   #to = 0;
@@ -46,8 +44,8 @@ export class Masker {
     return this.#held.length;
   }
 
-  /** The output for these bytes. */
-  write(bytes: Uint8Array): Uint8Array {
+  /** The output for these bytes, in pieces, some of which are parts of the bytes themselves. */
+  write(bytes: Uint8Array): Uint8Array[] {
     this.#bytes = bytes;
     for (let from = 0; from < bytes.length; from += BLOCK_MAX) {
       this.#step(bytes.length <= BLOCK_MAX ? bytes : bytes.subarray(from, from + BLOCK_MAX), false);
@@ -55,13 +53,13 @@ export class Masker {
     return this.#take();
   }
 
-  end(): Uint8Array {
+  end(): Uint8Array[] {
     this.#step(NOTHING, true);
     return this.#take();
   }
 
   /** What is held and may be shown although it could begin a value: it is too short to tell anything. */
-  release(): Uint8Array {
+  release(): Uint8Array[] {
     if (!this.#scanner.tells) this.#pass(this.#position);
     return this.#take();
   }
@@ -136,7 +134,7 @@ export class Masker {
   }
 
   /** Ends the write: gives its output and keeps a copy of what is held. */
-  #take(): Uint8Array {
+  #take(): Uint8Array[] {
     this.#flush();
     const out = this.#out;
     const from = this.#cursor - this.#base;
@@ -150,6 +148,6 @@ export class Masker {
     this.#from = 0;
     this.#to = 0;
     this.#out = [];
-    return this.#joiner.join(out);
+    return out;
   }
 }

@@ -84,8 +84,7 @@ export class Redactor {
     const bytes = encodeText(text);
     if (this.#spansOf(bytes).length === 0) return text;
     const masker = new Masker(this.#restarted(), this.#onMask);
-    const out = masker.write(bytes);
-    return decodeText(Buffer.concat([out, masker.end()]));
+    return decodeText(Buffer.concat([...masker.write(bytes), ...masker.end()]));
   }
 
   /** A copy of any value with everything in it masked: strings, keys, numbers, errors, bytes. Never throws. */
@@ -102,7 +101,7 @@ export class Redactor {
   bytes(bytes: Uint8Array): Uint8Array {
     if (this.#spansOf(bytes).length === 0) return bytes;
     const masker = new Masker(this.#restarted(), this.#onMask);
-    return Buffer.concat([masker.write(bytes), masker.end()]);
+    return Buffer.concat([...masker.write(bytes), ...masker.end()]);
   }
 
   /** A stream of strings or of bytes; which one is decided by the first write unless given. */

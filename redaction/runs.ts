@@ -10,7 +10,7 @@ import { Chain, type OnDecoded } from "./chain.ts";
 import { Compressed, InflatedText, RunHead } from "./compressed.ts";
 import { HEAD_BYTES, wrapperOf } from "./compression.ts";
 import type { Block } from "./block.ts";
-import { base64Digits, hexDigits, mayHoldText, OTHER, RUN_MIN } from "./digits.ts";
+import { base64Digits, hexDigits, OTHER, RUN_MIN } from "./digits.ts";
 import type { Wrapper } from "./inflate.ts";
 import type { Scanner } from "./scanner.ts";
 
@@ -19,8 +19,6 @@ const WRAP_MIN = 60;
 /** The brackets of a placeholder. */
 const OPEN = 0x5b;
 const CLOSE = 0x5d;
-/** A power of two. */
-const STRIDE = 512;
 /** One for each place in a group at which decoding may begin. */
 const BASE64_CHAINS = 4;
 
@@ -30,6 +28,8 @@ export class RunLane {
   readonly #heads: readonly [RunHead, RunHead];
   readonly #inflatedBinary: InflatedText;
   #inRun = false;
+  /** Digits of the run read so far, and those of its last line. */
+  #count = 0;
   #line = 0;
   #wrapped = false;
   #binary: Compressed | undefined;
@@ -71,16 +71,15 @@ export class RunLane {
     let i = fresh;
     while (i < to) {
       if (this.#inRun) {
-        i = this.#stretch(bytes, this.#pass(block, i), to, base);
+        i = this.#stretch(block, i);
         continue;
       }
       // A run shorter than RUN_MIN has no effect, unless it goes on in the next block.
       let start = block.nextRun(i);
       if (start === to) while (start > i && base64Digits[bytes[start - 1]!] !== OTHER) start--;
       if (start === to) break;
-      let end = start;
-      while (end < to && base64Digits[bytes[end]!] !== OTHER) end++;
-      this.#inRun = end === to || this.#isWorthReading(bytes, start, end);
+      const end = digitsEnd(block, start);
+      this.#inRun = end === to || this.#isWorthReading(block, start, end);
       // Behind a mask no data begins: what the mask stands for may have gone on here.
       const before = start === fresh ? this.#before : bytes[start - 1];
       if (this.#inRun) this.#begin(bytes, start, to, before === CLOSE);
@@ -103,48 +102,26 @@ export class RunLane {
   }
 
   /** A quick look at a run that lies in these bytes as a whole. */
-  #isWorthReading(bytes: Uint8Array, from: number, to: number): boolean {
+  #isWorthReading({ text: bytes, digits }: Block, from: number, to: number): boolean {
     const length = to - from;
     if (length < RUN_MIN) return false;
-    if (length >= WRAP_MIN || mayHoldText(bytes, from, to)) return true;
+    if (length >= WRAP_MIN || digits.mayHoldText(from, to)) return true;
     if (wrapperOfRun(bytes, from, 6, base64Digits) !== undefined) return true;
     return length >= HEAD_BYTES * 2 && wrapperOfRun(bytes, from, 4, hexDigits) !== undefined;
   }
 
-  /**
-   * Passes over digits of a long run that hold no text while nothing is under way. What may begin a text in the last
-   * RUN_MIN of them is left to be read, and so are the digits before the end of the run.
-   */
-  #pass(block: Block, from: number): number {
-    const { text: bytes, fresh } = block;
-    if ((from & (STRIDE - 1)) !== 0 || !this.#heads.every((head) => head.isOver)) return from;
-    if (this.#wrapped || !this.#chains.every((chain) => chain.isIdle)) return from;
-    // What may go on behind the block is left to be read, too.
-    const to = Math.min(block.runEnd(from), block.length - RUN_MIN);
-    let at = from;
-    while (at >= fresh + RUN_MIN && at + STRIDE <= to && !mayHoldText(bytes, at - RUN_MIN, at + STRIDE)) at += STRIDE;
-    return this.#passed(at, from);
-  }
-
-  #passed(at: number, from: number): number {
-    if (at === from) return from;
-    for (const chain of this.#chains) chain.end();
-    this.#line += at - from - RUN_MIN;
-    return at - RUN_MIN;
-  }
-
-  /** Reads on in a run, as far as the next place at which digits may be passed over; gives that place. */
-  #stretch(bytes: Uint8Array, from: number, end: number, base: number): number {
-    const limit = Math.min(end, (from | (STRIDE - 1)) + 1);
-    let to = from;
-    while (to < limit && base64Digits[bytes[to]!] !== OTHER) to++;
+  /** Reads on in a run: digits as far as they go, or what stands between lines of them. */
+  #stretch(block: Block, from: number): number {
+    const { text: bytes, base, length } = block;
+    const to = digitsEnd(block, from);
     if (to > from) {
       if (this.#wrapped) this.#nextLine();
       this.#line = (this.#wrapped ? 0 : this.#line) + to - from;
       this.#wrapped = false;
-      const ends = to < limit && !(this.#line >= WRAP_MIN && isLineEnd(bytes[to]!));
-      for (const chain of this.#chains) chain.digits(bytes, from, to, base, ends);
+      const ends = to < length && !(this.#line >= WRAP_MIN && isLineEnd(bytes[to]!));
+      for (const chain of this.#chains) chain.digits(block, from, to, this.#count, ends);
       for (const head of this.#heads) head.digits(bytes, from, to, base);
+      this.#count += to - from;
       return to;
     }
     if (isLineEnd(bytes[from]!) && (this.#wrapped || this.#line >= WRAP_MIN)) this.#wrapped = true;
@@ -159,6 +136,7 @@ export class RunLane {
 
   #endRun(isBeforeMask: boolean): void {
     this.#inRun = false;
+    this.#count = 0;
     this.#line = 0;
     this.#wrapped = false;
     for (const chain of this.#chains) chain.end(isBeforeMask);
@@ -181,6 +159,14 @@ export class RunLane {
       if (this.#binary.done) this.#binary = undefined;
     }
   }
+}
+
+/** Where the digits end that begin here. */
+function digitsEnd(block: Block, from: number): number {
+  const { text, length } = block;
+  let end = block.runEnd(from);
+  while (end < length && base64Digits[text[end]!] !== OTHER) end++;
+  return end;
 }
 
 const isLineEnd = (code: number): boolean => code === 10 || code === 13;

@@ -7,7 +7,7 @@
  * caches, is asked first, and the exact leap only where it says yes; short needles make short leaps.
  */
 
-const WINDOW_MAX = 24;
+const WINDOW_MAX = 28;
 const HASH = 0x9e3779b1;
 const HASH_MORE = 0x85ebca6b;
 /** With more needles than this, blocks of four folded symbols would fill any table. */
@@ -37,11 +37,11 @@ export class SkipSearch {
     this.#block = window < 4 ? 0 : window < 8 ? 2 : needles.length > MANY && window >= 10 ? 6 : 4;
     this.#mask = this.#block === 2 ? 0xffff0000 : -1;
     const blocks = needles.length * (window - this.#block + 1);
-    const bits = Math.min(BITS_MAX, Math.max(BITS_MIN, Math.ceil(Math.log2(blocks + 1)) + 3));
+    const bits = Math.min(BITS_MAX, Math.max(BITS_MIN, Math.ceil(Math.log2(blocks + 1)) + 4));
     this.#hashBits = 32 - bits;
     this.#occurs = new Int32Array(2 ** bits / 32);
     this.#begins = new Int32Array(2 ** bits / 32);
-    this.#leap = new Uint8Array(2 ** bits).fill(window - this.#block + 1);
+    this.#leap = new Uint8Array(2 ** (bits - 2)).fill(window - this.#block + 1);
     if (this.#block > 0) for (const needle of needles) this.#index(needle);
   }
 
@@ -67,7 +67,7 @@ export class SkipSearch {
         last += leapMax;
         continue;
       }
-      const leap = this.#leap[hash]!;
+      const leap = this.#leap[hash >>> 2]!;
       if (leap !== 0) {
         last += leap;
         continue;
@@ -94,7 +94,7 @@ export class SkipSearch {
       hash = this.#hash(four, block === 6 ? needle[end - 5]! | ((needle[end - 4]! << 24) >> 16) : 0);
       const leap = this.window - 1 - end;
       this.#occurs[hash >>> 5]! |= 1 << hash;
-      if (leap < this.#leap[hash]!) this.#leap[hash] = leap;
+      if (leap < this.#leap[hash >>> 2]!) this.#leap[hash >>> 2] = leap;
     }
     this.#begins[hash >>> 5]! |= 1 << hash;
   }

@@ -8,15 +8,14 @@ export function createTransform(stream: RedactionStream<Uint8Array>, idleMs: num
   const transform: Transform = new Transform({
     transform(chunk: Uint8Array, _encoding, callback): void {
       idle.stop();
-      let out: Uint8Array;
       try {
-        out = stream.write(chunk);
+        for (const piece of stream.pieces(chunk)) transform.push(piece);
       } catch (error) {
         callback(error as Error);
         return;
       }
       idle.start();
-      callback(null, out.length > 0 ? out : undefined);
+      callback();
     },
     flush(callback): void {
       idle.stop();
@@ -45,8 +44,7 @@ export function createWebTransform(
     },
     transform(chunk, controller): void {
       idle?.stop();
-      const out = stream.write(chunk);
-      if (out.length > 0) controller.enqueue(out);
+      for (const piece of stream.pieces(chunk)) controller.enqueue(piece);
       idle?.start();
     },
     flush(controller): void {

@@ -9,6 +9,7 @@
 import type { SymbolView } from "./automaton.ts";
 import type { Block, SymbolKind } from "./block.ts";
 import { BREAK, EscapeReader, INVISIBLE, MORE, restOfEscape } from "./escapes.ts";
+import { simpleEscape } from "./escape-leads.ts";
 import type { Needles, OnMatch } from "./lane.ts";
 import { LEAD, symbolTables } from "./views.ts";
 
@@ -119,6 +120,13 @@ export class ViewLane {
         i = this.#run(text, i, Math.min(stepTo, to), base, onMatch);
         continue;
       }
+      const from = i;
+      i = this.#runEscapes(text, i, to, base, onMatch);
+      if (i > from) {
+        cleanFrom = i;
+        stepTo = i;
+        continue;
+      }
       const byte = reader.read(text, i, to, block.last);
       if (byte === MORE) return i;
       if (byte === BREAK) this.#state = 0;
@@ -138,6 +146,36 @@ export class ViewLane {
     if (depth > SHALLOW || depth >= this.#needles.skip.window) return -1;
     const from = this.#startOf(depth) - base;
     return from >= cleanFrom && from >= i - SHALLOW_BYTES ? from : -1;
+  }
+
+  /** Reads escapes of the frequent kinds, as far as they follow each other; gives how far it came. */
+  #runEscapes(text: Uint8Array, from: number, to: number, base: number, onMatch: OnMatch): number {
+    const { automaton } = this.#needles;
+    const { table, starts } = this.#view;
+    const mask = starts.length - 1;
+    let { count } = this.#view;
+    let state = this.#state;
+    let readTo = this.#readTo;
+    let i = from;
+    for (let simple = simpleEscape(text, i, to); simple !== 0; simple = simpleEscape(text, i, to)) {
+      const symbol = table[simple & 255]! & 255;
+      const end = i + (simple >> 8);
+      if (symbol !== 0) {
+        state = automaton.step(state, symbol);
+        starts[count++ & mask] = base + i;
+        readTo = base + end;
+        if (automaton.longest(state) !== -1) {
+          this.#view.count = count;
+          this.#state = state;
+          this.#report(base + i, end - i, onMatch);
+        }
+      }
+      i = end;
+    }
+    this.#view.count = count;
+    this.#state = state;
+    this.#readTo = readTo;
+    return i;
   }
 
   #pushEscape(byte: number, start: number, width: number, onMatch: OnMatch): void {

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Block } from "../../redaction/block.ts";
-import { base64Digits, OTHER, RUN_MIN } from "../../redaction/digits.ts";
+import { base64Digits, OTHER, RUN_MIN, textGroup, textPair } from "../../redaction/digits.ts";
 import { mayBeginEscape } from "../../redaction/escape-leads.ts";
 import { kernelBytes } from "../../redaction/kernel-bytes.ts";
 import { SkipSearch } from "../../redaction/skip.ts";
@@ -71,6 +71,50 @@ test("a block tells where runs of digits begin", () => {
       }
     }),
     { ...params, numRuns: 300 },
+  );
+});
+
+const digitTexts = fc.array(
+  fc.oneof(
+    fc.constantFrom("A", "f", "_", "\n", "=", "%", "zz", "ff", "7365", "c2VjcmV0"),
+    fc.uint8Array({ maxLength: 30 }).map((bytes) => Buffer.from(bytes).toString("base64")),
+    fc.string({ maxLength: 40 }).map((text) => Buffer.from(text).toString("base64url")),
+    fc.string({ maxLength: 40 }).map((text) => Buffer.from(text).toString("hex")),
+  ),
+  { maxLength: 12 },
+);
+
+test("a block tells where digits stand for text, and decodes it", () => {
+  fc.assert(
+    fc.property(digitTexts, fc.nat(), (parts, anyFrom) => {
+      const text = Buffer.from(parts.join(""));
+      block.load(new Uint8Array(0), text, 0, true);
+      const from = anyFrom % (text.length + 1);
+      const isText = (bits: 4 | 6, at: number): boolean => (bits === 6 ? textGroup(text, at) : textPair(text, at)) >= 0;
+      const found = ([6, 4] as const).map((bits) => {
+        const [width, inRow] = bits === 6 ? [4, 3] : [2, 7];
+        const isFound = (at: number): boolean =>
+          at + width * inRow <= text.length &&
+          Array.from({ length: inRow }, (_, i) => isText(bits, at + i * width)).every(Boolean);
+        let expected = from;
+        while (expected < text.length && !isFound(expected)) expected += width;
+        expect(block.digits.next(bits, from, text.length)).toBe(Math.min(expected, text.length));
+        // Whole vectors of sixteen digits only.
+        let end = from;
+        while (
+          end + 16 <= text.length &&
+          Array.from({ length: 16 / width }).every((_, i) => isText(bits, end + i * width))
+        )
+          end += 16;
+        const digits = text.subarray(from, end).toString("latin1");
+        expect(Buffer.from(block.digits.decoded(bits, from, text.length))).toEqual(
+          Buffer.from(digits, bits === 6 ? "base64" : "hex"),
+        );
+        return Array.from(text, (_, at) => at).some((at) => at >= from && isFound(at));
+      });
+      expect(block.digits.mayHoldText(from, text.length)).toBe(found.some(Boolean));
+    }),
+    params,
   );
 });
 

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createRedactor, type RedactorOptions } from "../../redaction/redactor.ts";
 import { OracleSubject, Subject } from "./checks.ts";
-import { randomOf } from "./cuts.ts";
+import { cutAt, randomCuts, randomOf } from "./cuts.ts";
 import { encodings, randomCase } from "./generators.ts";
 
 const cases = fc.integer({ min: 0, max: 2 ** 30 }).map((seed) => randomCase(randomOf(seed)));
@@ -38,6 +38,42 @@ describe("redaction does not depend on cuts, stays within its hold, masks once, 
         expect(new Subject(each.secrets).brokenRule(each.text, each.cuts)).toBeUndefined();
       }),
       TIMED,
+    );
+  });
+});
+
+describe("long runs of digits, over many blocks, between binary data and text", () => {
+  const SECRET = "sk_live_TESTsecret123";
+  const data = fc.oneof(
+    fc.uint8Array({ maxLength: 9000, size: "max" }),
+    fc.nat(9000).map((length) => new Uint8Array(length)),
+    fc.nat(9000).map((length) => Buffer.from("the quick brown fox ".repeat(500)).subarray(0, length)),
+  );
+  const wrapped = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64").replaceAll(/.{76}/g, "$&\n");
+  const written: Record<string, (bytes: Uint8Array) => string> = {
+    base64: (bytes) => Buffer.from(bytes).toString("base64"),
+    "base64 in lines": wrapped,
+    hexadecimal: (bytes) => Buffer.from(bytes).toString("hex"),
+    "base64 of base64": (bytes) => Buffer.from(wrapped(bytes)).toString("base64"),
+  };
+
+  test.each(Object.entries(written))("%s: each value in it is masked, however it is cut", (_, write) => {
+    fc.assert(
+      fc.property(fc.array(data, { minLength: 1, maxLength: 6 }), fc.nat(), (parts, seed) => {
+        // Blanks, so that what stands between two values is not read as a part of one.
+        const joined = Buffer.from(
+          parts.map((part) => Buffer.from(part).toString("latin1")).join(` ${SECRET} `),
+          "latin1",
+        );
+        const text = write(joined);
+        const redactor = createRedactor([{ name: "key", value: SECRET }]);
+        const whole = redactor.text(text);
+        expect(whole.split("[REDACTED:key]")).toHaveLength(parts.length);
+        const stream = redactor.stream();
+        const cut = cutAt(text, randomCuts(text.length, seed)).map((piece) => stream.write(piece));
+        expect(cut.join("") + stream.end()).toBe(whole);
+      }),
+      { seed: 20_261_121, numRuns: 60 },
     );
   });
 });

@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+import { Subject } from "./checks.ts";
 import { createRedactor, exposureOf } from "../../redaction/redactor.ts";
 
 const SECRET = "sk_live_TESTsecret123";
@@ -209,6 +210,12 @@ describe("placeholder", () => {
     expect(redactor.text(once)).toBe(once);
   });
 
+  test("text in a run of digits begins with its first byte, also within a group, wherever the run is cut", () => {
+    const run = "488494c8c89298d51c84ead0400171fbdf40f000000uU+5c61615c5c755cdVw6eHVzZXI6XFhX";
+    const subject = new Subject(["\\aa\\\\u\\", "u"], { shortValues: "everywhere" });
+    for (let cut = 1; cut < run.length; cut++) expect(subject.brokenRule(run, [cut], false)).toBeUndefined();
+  });
+
   test("an ampersand hides nothing before a placeholder, whatever was found before it", () => {
     const text = `${SECRET}"&${SECRET.toUpperCase()}[REDACTED]`;
     expect(one(SECRET).text(text)).toBe('[REDACTED:key]"&[REDACTED:key][REDACTED]');
@@ -295,6 +302,18 @@ describe("streams", () => {
     transform.write(Buffer.from("prompt s"));
     expect(await first).toBe("prompt s");
     transform.destroy();
+  });
+
+  test("pieces() gives what write() gives, and its pieces are parts of the chunk", () => {
+    const text = `${"some text ".repeat(100)}${SECRET}${" more text".repeat(100)}`;
+    const chunk = Uint8Array.from(Buffer.from(text));
+    const stream = one(SECRET).stream("bytes");
+    const pieces = stream.pieces(chunk);
+    expect(pieces.filter((piece) => piece.buffer === chunk.buffer)).toHaveLength(2);
+    expect(Buffer.concat([...pieces, stream.end()]).toString()).toBe(one(SECRET).text(text));
+    const stringStream = one(SECRET).stream();
+    stringStream.write("text");
+    expect(() => stringStream.pieces(chunk)).toThrow("it carries string");
   });
 
   test("webTransform() is a web stream over bytes", async () => {
