@@ -2,7 +2,8 @@
  * Starts a sandbox host: a Node process with an empty environment and no files but its own code, isolated-vm's and
  * Pyodide's, inside the layers that this machine allows (runtime/layers.ts), in its own process group. Speaks frames
  * with it over stdin and stdout, for one run at a time, and believes it nothing: a frame that is not of that run ends
- * the process. Its stderr is kept only until it is ready, since later it may hold what a step wrote.
+ * the process. What it says on stderr is told only until it is ready, since later it may hold what a step wrote; then
+ * no more is read of it than shows whether memory ran out.
  */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { readFileSync, realpathSync, writeFileSync } from "node:fs";
@@ -26,6 +27,8 @@ export const zoneinfoFolder = "/usr/share/zoneinfo";
 /** A host that is not ready after this long is broken: cold-starting Python takes about 2 s. */
 const startTimeMsMax = 60_000;
 const stderrBytesMax = 4_096;
+/** What V8, and C++ below it, write when the kernel gives no more memory. */
+const outOfMemory = /out of memory|is_heap_oom = 1|bad_alloc/i;
 
 /** Folders a host may read: its code, and the packages that it imports. */
 function readablePaths(): string[] {
@@ -85,6 +88,8 @@ export interface HostRun {
   /** Has the host end the run and destroy its isolate. Resolves to whether it said in time that nothing is left. */
   release(timeMsMax: number): Promise<boolean>;
   kill(): void;
+  /** Whether the host ended for want of memory, by its own account. */
+  readonly ranOutOfMemory: boolean;
 }
 
 export class HostProcess {
@@ -124,7 +129,10 @@ export class HostProcess {
     });
     this.#readFrames();
     child.stderr.on("data", (chunk: Buffer) => {
-      this.#stderr = (this.#stderr + chunk.toString("utf8")).slice(-stderrBytesMax);
+      const text = this.#stderr + chunk.toString("utf8");
+      this.#stderr = this.#booted ? text.slice(0, stderrBytesMax) : text.slice(-stderrBytesMax);
+      // One that was taken over must not keep the worker reading.
+      if (this.#booted && this.#stderr.length === stderrBytesMax) child.stderr.destroy();
     });
     child.stdin.on("error", () => {});
   }
@@ -165,8 +173,7 @@ export class HostProcess {
 
   booted(): void {
     this.#booted = true;
-    // A host has nothing more to say there, and one that was taken over must not keep the worker reading.
-    this.#child.stderr.destroy();
+    this.#stderr = "";
     this.#pid = innermostChild(this.#pid);
     preferForKilling(this.#pid);
   }
@@ -199,6 +206,7 @@ export class HostProcess {
       this.kill();
       queueMicrotask(() => handlers.onExit("it was not idle when the run came"));
     }
+    const stderr = (): string => this.#stderr;
     const mine = (): boolean => this.#run === run && this.#phase === "running" && !this.#exited;
     return {
       pid: this.#pid,
@@ -213,6 +221,9 @@ export class HostProcess {
       resume: () => void (mine() && this.#child.stdout.resume()),
       release: async (timeMsMax) => mine() && (await this.#release(run, timeMsMax)),
       kill: () => this.kill(),
+      get ranOutOfMemory() {
+        return outOfMemory.test(stderr());
+      },
     };
   }
 

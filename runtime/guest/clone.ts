@@ -8,6 +8,7 @@ import { GuestDOMException } from "./exception.ts";
 import { exposeGlobal } from "./globals.ts";
 import {
   isArrayBuffer,
+  errorClasses,
   isErrorObject,
   mapEntries,
   regExpParts,
@@ -93,18 +94,14 @@ const viewConstructors = Object.fromEntries(
     .map((name) => [name, (globalThis as Record<string, unknown>)[name]]),
 );
 
-const errorClasses: Readonly<Record<string, new (message: string) => Error>> = {
-  EvalError,
-  RangeError,
-  ReferenceError,
-  SyntaxError,
-  TypeError,
-  URIError,
-};
+/** By name; an AggregateError becomes an Error, as the HTML standard has it. */
+const clonedErrorClasses: Readonly<Record<string, new (message: string) => Error>> = Object.fromEntries(
+  errorClasses.filter((made) => made !== AggregateError).map((made) => [made.name, made as ErrorConstructor]),
+);
 
 function cloneError(from: Error, seen: Seen): Error {
   const name = String(from.name);
-  const made = Object.hasOwn(errorClasses, name) ? errorClasses[name]! : Error;
+  const made = Object.hasOwn(clonedErrorClasses, name) ? clonedErrorClasses[name]! : Error;
   const clone = remember(seen, from, new made(""));
   const hidden = (key: string, value: unknown): void => {
     Object.defineProperty(clone, key, { value, writable: true, configurable: true, enumerable: false });

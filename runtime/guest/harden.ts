@@ -4,6 +4,7 @@
  * patch built-in prototypes. Left open are RegExp, as V8 matches slowly once its prototype is not the original, and
  * Date, BigInt and Intl, which steps do patch (`BigInt.prototype.toJSON`) and nothing of ours relies on.
  */
+import { errorClasses } from "./kind.ts";
 
 const iteratorOf = (value: object): object => Object.getPrototypeOf(value) as object;
 
@@ -14,7 +15,7 @@ export function hardenIntrinsics(): void {
   const iteratorPrototype = iteratorOf(iteratorOf([][Symbol.iterator]()));
 
   mendOverrides(Object.prototype, Reflect.ownKeys(Object.prototype));
-  for (const constructor of errorConstructors)
+  for (const constructor of errorClasses)
     mendOverrides(constructor.prototype, ["constructor", "name", "message", "toString"]);
   mendOverrides(Function.prototype, ["toString", "call", "apply", "bind", "constructor"]);
   mendOverrides(Array.prototype, ["toString", "push"]);
@@ -38,7 +39,7 @@ export function hardenIntrinsics(): void {
     DataView,
     typedArray,
     Uint8Array,
-    ...errorConstructors,
+    ...errorClasses,
   ].map((constructor) => constructor.prototype as object);
   const iterators = [[][Symbol.iterator](), new Map().entries(), new Set().entries(), ""[Symbol.iterator]()];
   for (const prototype of prototypes) Object.freeze(prototype);
@@ -57,17 +58,6 @@ export function hardenIntrinsics(): void {
   const globals = globalThis as Record<string, unknown>;
   for (const name of ["WebAssembly", "SharedArrayBuffer", "Atomics"]) delete globals[name];
 }
-
-const errorConstructors = [
-  Error,
-  AggregateError,
-  EvalError,
-  RangeError,
-  ReferenceError,
-  SyntaxError,
-  TypeError,
-  URIError,
-];
 
 /**
  * JavaScript refuses to assign a property to an object whose frozen prototype has one of that name. For names that

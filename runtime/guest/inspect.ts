@@ -3,7 +3,7 @@
  * log line is not an export. It tells kinds apart by what only their own methods can read and calls no getter and no
  * method of the step's, so that showing a value does not run code. Runs inside the isolate.
  */
-import { kindOf } from "./kind.ts";
+import { errorClasses, kindOf } from "./kind.ts";
 
 const depthMaxDefault = 6;
 const entriesMax = 100;
@@ -224,18 +224,7 @@ function accessorName({ get, set }: PropertyDescriptor): string {
 
 /** Of prototypes whose `constructor` becomes an accessor when they are frozen. */
 const builtInNames = new Map<object, string>(
-  [
-    Object,
-    Function,
-    Error,
-    AggregateError,
-    EvalError,
-    RangeError,
-    ReferenceError,
-    SyntaxError,
-    TypeError,
-    URIError,
-  ].map((made) => [made.prototype, made.name]),
+  [Object, Function, ...errorClasses].map((made) => [made.prototype, made.name]),
 );
 
 /** "Name(size) [tag] ", by the nearest prototype that says whose it is. */

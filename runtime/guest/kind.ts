@@ -3,6 +3,17 @@
  * any prototype, and a Proxy can answer anything. Gives what the kind holds along with its name. Runs inside the isolate.
  */
 
+export const errorClasses = [
+  Error,
+  AggregateError,
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+];
+
 export type Kind =
   | { name: "Array"; items: unknown[] }
   | { name: "TypedArray"; items: ArrayLike<unknown> }

@@ -7,7 +7,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -24,14 +24,17 @@ import {
 import { eventually, hostsOf, isAlive } from "../../helpers/processes.ts";
 import { openTestSandbox, runStep } from "../../helpers/sandbox.ts";
 
-const program = path.join(import.meta.dirname, "escaped.ts");
 let folder: string;
+/** A copy, since it is allowed to write beside itself when there is no layer. */
+let program: string;
 let tcp: Server;
 let udp: Socket;
 let targets: object;
 
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), "stepvault-layers-"));
+  program = path.join(mkdtempSync(path.join(tmpdir(), "stepvault-escaped-")), "escaped.ts");
+  copyFileSync(path.join(import.meta.dirname, "escaped.ts"), program);
   const secretFile = path.join(folder, "master.key");
   writeFileSync(secretFile, "secret");
   tcp = createServer((socket) => socket.end());
@@ -51,7 +54,7 @@ beforeAll(async () => {
 afterAll(() => {
   tcp.close();
   udp.close();
-  rmSync(`${program}.new`, { force: true });
+  rmSync(path.dirname(program), { recursive: true, force: true });
   rmSync(folder, { recursive: true, force: true });
 });
 

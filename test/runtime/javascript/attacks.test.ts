@@ -95,8 +95,8 @@ const fates: Readonly<Record<string, Fate>> = {
   "js-dos-10": { ends: ["ERR_LIMIT_WALL_TIME", "ERR_STEP_THREW"], options: quick, wallMsBelow: 2_500 },
   "js-dos-13": { output: 0 },
   "js-dos-14": timedOut,
-  // One allocation beyond what the kernel allows a host ends the process before the watchdog looks.
-  "js-dos-16": { ...outOfMemory, ends: ["ERR_LIMIT_MEMORY", "ERR_SANDBOX_CRASHED"] },
+  // One allocation beyond what the kernel allows a host: the process ends before the watchdog looks.
+  "js-dos-16": outOfMemory,
   "js-dos-17": { ends: ["ERR_LIMIT_MEMORY", "ERR_STEP_THREW"], says: /memory|allocation failed/, options: small },
   "js-dos-18": { ends: ["ERR_LIMIT_MEMORY", "ERR_STEP_THREW"], says: /memory|allocation failed/, options: small },
   "js-dos-21": { output: "absent" },
