@@ -1,6 +1,7 @@
 /** Processes as the kernel sees them: what a test's own process has started, and what is still there. */
 import { existsSync, readFileSync } from "node:fs";
 import type { Sandbox } from "../../runtime/sandbox.ts";
+import { readUsage } from "../../runtime/watchdog.ts";
 
 function childrenOf(pid: number): number[] {
   try {
@@ -27,13 +28,25 @@ function commandOf(pid: number): string {
   }
 }
 
-/** Waits until every host that this process has started is one that its pool knows, and unused. */
+/** What an idle host may hold, and by how much this process may have grown since the first look, with uncollected garbage. */
+const hostBytesMax = 352 * 1024 * 1024;
+const grownBytesMax = 96 * 1024 * 1024;
+let firstBytes: number | undefined;
+
+/** Waits until every host that this process has started is one that its pool knows, unused and of ordinary size. */
 export async function onlyIdleHostsAreLeft({ pool }: Sandbox): Promise<void> {
   await eventually("all hosts are idle", () => {
     const { hosts, idle } = pool.count();
     return idle === hosts && hostsOf().length === hosts;
   });
+  firstBytes ??= residentBytes(process.pid);
+  const grown = residentBytes(process.pid) - firstBytes;
+  const sizes = hostsOf().map((pid) => residentBytes(pid));
+  if (grown > grownBytesMax) throw new Error(`this process has grown by ${grown} bytes`);
+  if (Math.max(0, ...sizes) > hostBytesMax) throw new Error(`idle hosts hold ${sizes.join(" and ")} bytes`);
 }
+
+const residentBytes = (pid: number): number => readUsage(pid)?.residentBytes ?? 0;
 
 /** Whether a process is there and not only waiting to be collected. */
 export function isAlive(pid: number): boolean {
