@@ -15,7 +15,7 @@ import { Sandbox } from "../runtime/sandbox.ts";
 import { measurePythonStarts } from "./sandbox-python.ts";
 
 const rounds = 5;
-const runsPerRound = { javascript: 100, python: 20 };
+const runsPerRound = { javascript: 200, python: 20 };
 const targets = { ratioMin: 0.7, latencyMsMax: 2 };
 
 interface Row {

@@ -46,10 +46,10 @@ interface Waiting extends HostRequest {
   reject(error: Error): void;
 }
 
-/** A host that a run has to itself. The run gives it back once, and says whether its end was clean. */
+/** A host that a run has to itself, until it gives it back when it ends: `left` tells whether it has left it clean. */
 export interface HostLease {
   readonly host: HostProcess;
-  giveBack(clean: boolean): void;
+  giveBack(left: Promise<boolean>): void;
 }
 
 const sweepIntervalMs = 1_000;
@@ -94,7 +94,7 @@ export class HostPool {
     const slot = await this.#take(request);
     const { host } = slot;
     if (host === undefined) throw closedError();
-    return { host, giveBack: (clean) => void this.#giveBack(slot, host, clean) };
+    return { host, giveBack: (left) => void this.#giveBack(slot, host, left) };
   }
 
   /** How many hosts there are of each state, for a service's log and for tests. */
@@ -146,9 +146,11 @@ export class HostPool {
     if (this.#closed) return;
     const coming = new Map(interpreters.map((language) => [language, this.#countComing(language)]));
     let ending = this.#countState("ending");
+    const resetting = [...this.#slots].filter(({ state }) => state === "resetting");
     for (const waiting of this.#inTurn()) {
       const { language } = waiting;
       const slot = this.#match(waiting);
+      if (slot?.projectId === undefined && this.#isSoonServed(waiting, resetting)) continue;
       const onItsWay = coming.get(language) ?? 0;
       if (slot !== undefined) this.#assign(slot, waiting);
       else if (onItsWay > 0) coming.set(language, onItsWay - 1);
@@ -203,6 +205,19 @@ export class HostPool {
     return (
       idle.find((slot) => slot.projectId === projectId) ?? shared ?? idle.find((slot) => slot.projectId === undefined)
     );
+  }
+
+  /**
+   * Whether one of two or more used hosts will be ready for it in milliseconds. A fresh one would serve it at once, but
+   * then another must be started ahead, which takes a hundred times as long. The host is taken from those that are left.
+   */
+  #isSoonServed({ language, projectId }: Waiting, resetting: Slot[]): boolean {
+    if (language !== "javascript") return false;
+    const anyProject = this.#options.isolation === "isolate";
+    const own = resetting.filter((slot) => slot.language === language && (anyProject || slot.projectId === projectId));
+    if (own.length < 2) return false;
+    resetting.splice(resetting.indexOf(own[0]!), 1);
+    return true;
   }
 
   #countState(state: Slot["state"]): number {
@@ -311,11 +326,13 @@ export class HostPool {
     this.#serve();
   }
 
-  async #giveBack(slot: Slot, host: HostProcess, clean: boolean): Promise<void> {
+  async #giveBack(slot: Slot, host: HostProcess, left: Promise<boolean>): Promise<void> {
     const { isolation, hostRunsMax } = this.#options;
+    const serves = isolation !== "run" && slot.runs < hostRunsMax;
+    if (serves) slot.state = "resetting";
+    const clean = await left;
     if (clean) this.#forgetFailures(slot.language);
-    if (!clean || isolation === "run" || slot.runs >= hostRunsMax || this.#closed) return this.#end(slot);
-    slot.state = "resetting";
+    if (!clean || !serves || this.#closed) return this.#end(slot);
     if (!(await host.readyAgain()) || this.#isWorn(slot, host)) return this.#end(slot);
     this.#becomeIdle(slot);
   }

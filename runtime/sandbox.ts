@@ -101,7 +101,7 @@ export class Sandbox {
       return { outcome: { error: asError(error), usage: { wallMs: 0, cpuMs: 0, memoryPeakBytes: 0 } }, lost: false };
     }
     const run = new SandboxRun(lease.host, step, caller, broker);
-    void run.left.then((clean) => lease.giveBack(clean));
+    void run.ended.then(() => lease.giveBack(run.left));
     try {
       const outcome = await run.finished;
       return { outcome, lost: run.lost };
@@ -124,10 +124,13 @@ type Phase = "preparing" | "resolving" | "running" | "stopping" | "ended";
  */
 class SandboxRun {
   readonly finished: Promise<SandboxOutcome>;
+  /** Resolves when it is known how the run ends. */
+  readonly ended: Promise<void>;
   /** Resolves once the run has left its host, to whether the host may serve another. */
   readonly left: Promise<boolean>;
   #finish!: (outcome: SandboxOutcome) => void;
   #leave!: (clean: boolean) => void;
+  #tellEnd!: () => void;
   #host: HostRun;
   #step: SandboxStep;
   #caller: SandboxCaller;
@@ -157,6 +160,7 @@ class SandboxRun {
     this.#broker = broker;
     this.#budget = new Budget(step.limits);
     this.finished = new Promise((resolve) => (this.#finish = resolve));
+    this.ended = new Promise((resolve) => (this.#tellEnd = resolve));
     this.left = new Promise((resolve) => (this.#leave = resolve));
     this.#host = host.beginRun({ onMessage: (message) => this.#receive(message), onExit: () => this.#hostExited() });
     // Reading a step is bounded like running one: code can be written to take long or much to read.
@@ -322,6 +326,7 @@ class SandboxRun {
     this.#caller.signal?.removeEventListener("abort", this.#onAbort);
     this.#watchdog.stop();
     this.#abortRequests();
+    this.#tellEnd();
     void this.#leaveHost(clean);
     // The end is told after the last event, so that a run's events are complete when it is over.
     void this.#events.then(() => this.#finish({ ...result, usage: this.#usage }));

@@ -21,7 +21,12 @@ export interface GuestLimits {
   readonly requestBytesMax: number;
 }
 
-declare const hostReference: HostReference;
+let hostReference: HostReference;
+
+/** Sets who hears the guest. Before that it must say nothing: what is in a snapshot has no host. */
+export function connectHost(reference: HostReference): void {
+  hostReference = reference;
+}
 
 const jsonStringify = JSON.stringify;
 const jsonParse = JSON.parse;

@@ -5,6 +5,7 @@
  */
 import { GuestDOMException } from "./exception.ts";
 import { exposeGlobal } from "./globals.ts";
+import { late } from "./late.ts";
 
 const replacement = 0xfffd;
 
@@ -184,22 +185,14 @@ export class GuestTextEncoder {
   }
 }
 
-interface Base64Codec {
-  fromBase64(text: string): Uint8Array;
-  readonly prototype: { toBase64(this: Uint8Array): string };
-}
-
-const { fromBase64, prototype: bytesPrototype } = Uint8Array as unknown as Base64Codec;
-const { toBase64 } = bytesPrototype;
-
 export function encodeBase64(bytes: ArrayLike<number>): string {
-  return Reflect.apply(toBase64, bytes instanceof Uint8Array ? bytes : Uint8Array.from(bytes), []);
+  return Reflect.apply(late.toBase64, bytes instanceof Uint8Array ? bytes : Uint8Array.from(bytes), []);
 }
 
 /** Forgiving-base64 decode; undefined when the text is not base64. */
 export function decodeBase64(text: string): Uint8Array | undefined {
   try {
-    return Reflect.apply(fromBase64, Uint8Array, [text]);
+    return Reflect.apply(late.fromBase64, Uint8Array, [text]);
   } catch {
     return undefined;
   }

@@ -1,9 +1,9 @@
 /**
  * The guest side of a JavaScript run: installs what a step finds in scope, runs its function and sends how it ended.
- * Runs inside the isolate, in two parts: most of it before anything of a run is known, so that a host can have an
- * isolate ready; the rest with the run's limits.
+ * Runs inside the isolate, in three parts: most of it when the host makes the snapshot that its isolates start from; what
+ * a snapshot cannot hold when an isolate is made ahead of its run; the rest with the run's limits.
  */
-import { failRun, type GuestLimits, jsonParse, receive, sendLast } from "./bridge.ts";
+import { connectHost, failRun, type GuestLimits, type HostReference, jsonParse, receive, sendLast } from "./bridge.ts";
 import { installClone } from "./clone.ts";
 import { installConsole } from "./console.ts";
 import { installCrypto } from "./crypto.ts";
@@ -15,11 +15,14 @@ import { exposeGlobal } from "./globals.ts";
 import { hardenIntrinsics } from "./harden.ts";
 import { OutputError, outputToJson } from "./output.ts";
 import { imported, importedValues, importPackage, MissingExport } from "./imports.ts";
+import { takeLateBuiltIns } from "./late.ts";
 import { installPerformance, startClock } from "./performance.ts";
 import { installTimers } from "./timers.ts";
 import { installUrl } from "./url.ts";
 
 export interface JavaScriptGuest {
+  /** Ends the preparation of a new isolate. V8 adds its latest built-ins after the snapshot, so they are frozen now. */
+  connect(host: HostReference): void;
   /** Hands one event of the host, as JSON text, to the guest. */
   receive(text: string): void;
   /** Binds the values and runs the step. The first two arguments are made by the host, the second is a JSON text. */
@@ -54,9 +57,13 @@ export function createJavaScriptGuest(): JavaScriptGuest {
   installClone();
   installCrypto();
   installPerformance();
-  hardenIntrinsics();
 
   return {
+    connect(host) {
+      connectHost(host);
+      takeLateBuiltIns();
+      hardenIntrinsics();
+    },
     receive,
     imported,
     run(bindStep, execute, ...namespaces) {

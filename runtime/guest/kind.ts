@@ -2,6 +2,7 @@
  * Tells the kinds of built-in objects apart by what only their own methods can read, not by prototypes: a step can set
  * any prototype, and a Proxy can answer anything. Gives what the kind holds along with its name. Runs inside the isolate.
  */
+import { late } from "./late.ts";
 
 export const errorClasses = [
   Error,
@@ -44,7 +45,6 @@ const unboxers: [string, (this: never) => unknown][] = [
   ["Symbol", Symbol.prototype.valueOf],
   ["BigInt", BigInt.prototype.valueOf],
 ];
-const isError = (Error as unknown as { isError(value: unknown): boolean }).isError;
 
 /** What reading gave, or undefined when the value is of another kind. */
 function attempt<Result>(read: () => Result): Result | undefined {
@@ -98,14 +98,14 @@ export function unboxed(value: object): { type: string; value: unknown } | undef
   return undefined;
 }
 
-export const isErrorObject = (value: unknown): value is Error => isError(value);
+export const isErrorObject = (value: unknown): value is Error => late.isError(value);
 
 /** The kind of a built-in object; undefined for every other object, and for a proxy. */
 export function kindOf(value: object): Kind | undefined {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (typeof value === "function") return { name: "Function" };
   if (Array.isArray(value)) return { name: "Array", items: value };
-  if (isError(value)) return { name: "Error" };
+  if (late.isError(value)) return { name: "Error" };
   // The usual case: telling by failed reads costs an error for each kind.
   if (prototype === Object.prototype || prototype === null) return undefined;
   if (typedArrayName(value) !== undefined) return { name: "TypedArray", items: value as unknown as ArrayLike<unknown> };

@@ -3,18 +3,12 @@
  * for the time would be a call that a step can flood. Entries are kept up to a bound. Runs inside the isolate.
  */
 import { exposeGlobal } from "./globals.ts";
-
-interface TemporalLike {
-  readonly Now: { instant(): { readonly epochNanoseconds: bigint } };
-}
-
-const temporal = (globalThis as unknown as { Temporal: TemporalLike }).Temporal;
-const instant = temporal.Now.instant;
+import { late } from "./late.ts";
 
 /** Milliseconds since 1970, finer than Date.now gives them. */
-const clock = (): number => Number(instant().epochNanoseconds / 1_000n) / 1_000;
+const clock = (): number => Number(late.instant().epochNanoseconds / 1_000n) / 1_000;
 
-let timeOrigin = clock();
+let timeOrigin = 0;
 let latest = 0;
 
 /** Milliseconds since the run began; never goes back, even when the machine's clock does. */

@@ -3,8 +3,19 @@
  * the isolate. Nothing here keeps a step from running JavaScript: whoever runs Python in this isolate is taken to run
  * anything in it, and the isolate and its process are the boundary.
  */
-import { failRun, type GuestLimits, jsonParse, receive, send, sendAndWait, sendLast } from "./bridge.ts";
+import {
+  connectHost,
+  failRun,
+  type GuestLimits,
+  type HostReference,
+  jsonParse,
+  receive,
+  send,
+  sendAndWait,
+  sendLast,
+} from "./bridge.ts";
 import { GuestTextDecoder } from "./encoding.ts";
+import { takeLateBuiltIns } from "./late.ts";
 import { type FileSystem, limitFiles, packFiles, unpackFiles } from "./python-files.ts";
 import { installLoaderGlobals, removeLoaderGlobals } from "./python-globals.ts";
 import { capWasmMemory, type MemoryPages, takePages, writePages } from "./python-memory.ts";
@@ -69,7 +80,9 @@ const printBytesMax = 65_536;
 /** Set once Pyodide has said that it cannot go on. */
 let interpreterDead = false;
 
-export function createPythonGuest(modules: PyodideModules): PythonGuest {
+export function createPythonGuest(host: HostReference, modules: PyodideModules): PythonGuest {
+  connectHost(host);
+  takeLateBuiltIns();
   const memory = capWasmMemory();
   const limits: GuestLimits & { memoryBytesMax?: number } = {
     stdoutBytesMax: 0,
@@ -131,7 +144,7 @@ export function createPythonGuest(modules: PyodideModules): PythonGuest {
       const state = made.slice(0, memoryAt).buffer;
       return { state, packages, ...takePages(made.subarray(memoryAt)) };
     },
-    warmUp: () => void runner["warm_up"]!(),
+    warmUp: () => void runner["warm_up"]!.callPromising().catch(() => {}),
     prepare: (code) => String(runner["prepare"]!(code)),
     run(execute, limitsText) {
       Object.assign(limits, jsonParse(limitsText));

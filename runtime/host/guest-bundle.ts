@@ -13,13 +13,13 @@ const ownBuiltIns = `const { ${["AggregateError", "Array", "ArrayBuffer", "BigIn
 
 const importLine = /^import [^;]*? from "\.\/([a-z-]+)\.[tj]s";$/gm;
 
-/** A script whose value is `(hostReference, argument) => entry(argument)`: the named export of a guest module. */
+/** A script whose value is the named export of a guest module, a function. */
 export function bundleGuest(moduleName: string, entry: string): string {
   const sources = new Map<string, string>();
   collect(moduleName, sources);
   // In a block, since there two functions of one name are an error too.
   const body = [...sources.values()].join("\n");
-  return `(function (hostReference, argument) { "use strict"; ${ownBuiltIns} {\n${body}\nreturn ${entry}(argument);\n} })`;
+  return `(function () { "use strict"; ${ownBuiltIns} {\n${body}\nreturn ${entry};\n} })()`;
 }
 
 function collect(moduleName: string, sources: Map<string, string>): void {

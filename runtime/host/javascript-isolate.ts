@@ -1,7 +1,8 @@
 /**
- * Isolates with the guest's code in them, made ahead of the run that will use one: creating and installing takes
- * milliseconds that a run need not wait for. The guest's script is compiled once per process and cached after that. An
- * isolate's memory limit is fixed when it is made, so a run with another limit than the default gets a fresh one.
+ * Isolates with the guest's code in them, made ahead of the run that will use one: creating one takes milliseconds that
+ * a run need not wait for. They start from a V8 snapshot that each host process makes of the guest when it starts, so
+ * that neither compiling nor installing is done again. An isolate's memory limit is fixed when it is made, so a run with
+ * another limit than the default gets a fresh one.
  */
 import ivm from "isolated-vm";
 import { limitTable } from "../../protocol/limits.ts";
@@ -18,49 +19,58 @@ export interface ReadyIsolate {
   connect(answer: (text: string) => Promise<string>): void;
 }
 
-const guestFunctions = ["receive", "run", "imported"] as const;
-type GuestFunction = (typeof guestFunctions)[number];
+type GuestFunction = "receive" | "run" | "imported";
+
+/** Where the snapshot keeps the guest; gone before a step can look. */
+const guestName = "stepvault";
+
+/** Runs once while the snapshot is made, in a context that is thrown away: V8 keeps what it had to compile for it. */
+const rehearsal = `
+  globalThis.Temporal = { Now: { instant: () => ({ epochNanoseconds: 0n }) } };
+  Error.isError = () => false;
+  ${guestName}.connect({ applyIgnored() {}, applySyncPromise: () => "{}" });
+  const known = { limits: {}, values: [], imports: [], importsDynamically: false };
+  ${guestName}.run(() => async () => console.log("x", { x: [1] }), JSON.stringify({ known, params: {}, steps: {}, inputs: {} }));`;
 
 export class IsolateMaker {
-  #prelude = bundleGuest("javascript", "createJavaScriptGuest");
-  #cachedData: ivm.ExternalCopy<ArrayBuffer> | undefined;
-  #ready: Promise<ReadyIsolate> | undefined;
+  #snapshot = makeSnapshot();
+  #ready: ReadyIsolate | undefined;
 
   /** Makes one for the default memory limit, unless there is one. */
-  async prepare(): Promise<void> {
+  prepare(): void {
     this.#ready ??= this.#make(limitTable.memoryBytesMax.default);
-    await this.#ready;
   }
 
   /** An isolate for one run; the caller disposes of it, or ends the process. */
-  async take(memoryBytesMax: number): Promise<ReadyIsolate> {
+  take(memoryBytesMax: number): ReadyIsolate {
     const ready = this.#ready;
-    if (ready === undefined || memoryBytesMax !== limitTable.memoryBytesMax.default)
-      return await this.#make(memoryBytesMax);
+    if (ready === undefined || memoryBytesMax !== limitTable.memoryBytesMax.default) return this.#make(memoryBytesMax);
     this.#ready = undefined;
-    return await ready;
+    return ready;
   }
 
-  async #make(memoryBytesMax: number): Promise<ReadyIsolate> {
-    const isolate = new ivm.Isolate({ memoryLimit: Math.max(8, Math.floor(memoryBytesMax / MiB)) });
-    const context = await isolate.createContext();
+  /** Only code of ours runs here, so all of it does on this thread: each change of threads costs more than the work. */
+  #make(memoryBytesMax: number): ReadyIsolate {
+    const memoryLimit = Math.max(8, Math.floor(memoryBytesMax / MiB));
+    const isolate = new ivm.Isolate({ memoryLimit, snapshot: this.#snapshot });
+    const context = isolate.createContextSync();
     let answer = async (_text: string): Promise<string> => "{}";
-    const hostReference = new ivm.Reference((text: string) => answer(text));
-    const cache = this.#cachedData === undefined ? { produceCachedData: true } : { cachedData: this.#cachedData };
-    const script = await isolate.compileScript(this.#prelude, { filename: "stepvault:prelude", ...cache });
-    this.#cachedData ??= (script as { cachedData?: ivm.ExternalCopy<ArrayBuffer> }).cachedData;
-    const createGuest: ivm.Reference = await script.run(context, { reference: true });
-    const made: ivm.Reference = await createGuest.apply(undefined, [hostReference], { result: { reference: true } });
-    const functions = await Promise.all(
-      guestFunctions.map(async (name) => [name, await made.get(name, { reference: true })] as const),
-    );
+    const guest: ivm.Reference = context.global.getSync(guestName, { reference: true });
+    context.global.deleteSync(guestName);
+    const method = (name: string): ivm.Reference => guest.getSync(name, { reference: true });
+    method("connect").applySync(undefined, [new ivm.Reference((text: string) => answer(text))]);
     return {
       isolate,
       context,
-      guest: Object.fromEntries(functions) as Record<GuestFunction, ivm.Reference>,
+      guest: { receive: method("receive"), run: method("run"), imported: method("imported") },
       connect(answerFrom) {
         answer = answerFrom;
       },
     };
   }
+}
+
+function makeSnapshot(): ivm.ExternalCopy<ArrayBuffer> {
+  const code = `globalThis.${guestName} = ${bundleGuest("javascript", "createJavaScriptGuest")}();`;
+  return ivm.Isolate.createSnapshot([{ code, filename: "stepvault:prelude" }], rehearsal);
 }

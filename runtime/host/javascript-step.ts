@@ -1,6 +1,7 @@
 /**
  * Compiles a step's bound source into a function. The code is first read as a function body by itself, so that a brace
- * too many is an error and cannot close what stands around it. Runs in the sandbox host, before any code of the step.
+ * too many is an error and cannot close what stands around it. Runs in the sandbox host, before any code of the step, and
+ * on its main thread: nothing of the step runs yet, and a change of threads costs more than compiling does.
  */
 import type ivm from "isolated-vm";
 import { type Position, StepvaultError } from "../../protocol/error.ts";
@@ -8,31 +9,26 @@ import { parseJavaScript } from "../binding/javascript-parse.ts";
 import { createLocator } from "../binding/locator.ts";
 
 /** A Reference to `(...values) => async function step`. Throws ERR_STEP_SYNTAX with the place. */
-export async function compileStep(
+export function compileStep(
   isolate: ivm.Isolate,
   context: ivm.Context,
   { source, file, identifiers }: { source: string; file: string; identifiers: readonly string[] },
-): Promise<ivm.Reference> {
+): ivm.Reference {
   // The step's first line is line 1 of its file: the line before it is number 0.
   const script = `(function (${identifiers.join(",")}) { return async function step() {\n${source}\n}; })`;
   try {
-    await context.evalClosure("new (async () => {}).constructor($0);", [source]);
-    const compiled = await isolate.compileScript(script, { filename: file, lineOffset: -1 });
-    return await compiled.run(context, { reference: true });
+    context.evalClosureSync("new (async () => {}).constructor($0);", [source]);
+    const compiled = isolate.compileScriptSync(script, { filename: file, lineOffset: -1 });
+    return compiled.runSync(context, { reference: true });
   } catch (error) {
-    throw await toSyntaxError(isolate, source, script, error);
+    throw toSyntaxError(isolate, source, script, error);
   }
 }
 
 /** V8's own message and place where it has a place in the step, acorn's otherwise. */
-async function toSyntaxError(
-  isolate: ivm.Isolate,
-  source: string,
-  script: string,
-  refusal: unknown,
-): Promise<StepvaultError> {
+function toSyntaxError(isolate: ivm.Isolate, source: string, script: string, refusal: unknown): StepvaultError {
   try {
-    await isolate.compileScript(script, { filename: "step.js", lineOffset: -1 });
+    isolate.compileScriptSync(script, { filename: "step.js", lineOffset: -1 });
   } catch (error) {
     const { message, position } = readSyntaxError(error);
     if (position !== undefined && position.line <= source.split(/\r\n|[\n\r\u2028\u2029]/).length)

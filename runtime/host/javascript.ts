@@ -36,7 +36,7 @@ interface ReadStep {
 export function javascriptSessions(packages: readonly JavaScriptPackage[]): OpenSession {
   const maker = new IsolateMaker();
   return async (worker) => {
-    await maker.prepare();
+    maker.prepare();
     return createSession(worker, maker, packages);
   };
 }
@@ -57,7 +57,7 @@ function createSession(worker: WorkerPort, maker: IsolateMaker, packages: readon
       if (step === undefined) throw new StepvaultError("ERR_INTERNAL", "Cannot run a step that has not been read");
       const { importIdentifier } = step;
       const bound = bindJavaScript(step.analysis, new Map(message.values));
-      const ready = await maker.take(message.limits.memoryBytesMax);
+      const ready = maker.take(message.limits.memoryBytesMax);
       isolate = ready.isolate;
       port = new GuestPort(worker, message.limits, (text) => toUserText(text, bound.bindings, importIdentifier));
       await runStep(step, bound, { worker, ready, port, message, packages });
@@ -121,7 +121,7 @@ async function runStep(
   const { isolate, context, guest } = ready;
   ready.connect((text) => port.call(text));
   const loader = new PackageLoader(isolate, context, packages);
-  const compiled = await compileStep(isolate, context, {
+  const compiled = compileStep(isolate, context, {
     source,
     file,
     identifiers: [

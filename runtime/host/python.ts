@@ -46,7 +46,7 @@ export async function createPythonSession(worker: WorkerPort, snapshotFile: stri
     target.onDeliver((event) => enter(receive, [event]));
     return enter;
   };
-  connect(port);
+  port.onDeliver((event) => receive.applyIgnored(undefined, [event]));
   const snapshot = { state, runs: Buffer.from(runs).toString("latin1"), pages, packages };
   await bootInterpreter(guest, { wasm, snapshot });
   // Not awaited: a host that waits for a run has time for it, and one that does not loses nothing.

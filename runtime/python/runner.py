@@ -45,17 +45,15 @@ def restore():
     logs.restart(time.time_ns())
 
 
-def warm_up():
-    """Does once what every step does, so that V8 has compiled the interpreter's part in it before a step waits for it."""
+async def warm_up():
+    """
+    Does once what every step does, so that V8 has compiled the interpreter's part in it before a step waits for it. A run
+    may begin before this does: it leaves alone what belongs to one.
+    """
     source = 'value = {"a": [1, <<secrets.k>>]}\nreturn [f"{value}"]'
-    prepare(source)
-    bound = binding.bind(source, {"k": ""}, STEP_FILE, STEP_FUNCTION, SCOPE_NAMES)
-    scope = {"__builtins__": builtins}
-    exec(bound["code"], scope)
-    try:
-        scope[STEP_FUNCTION]({}, {}, {}).send(None)
-    except StopIteration as returned:
-        dumps({"output": output.to_json(returned.value, {"outputBytesMax": 1_000, "outputDepthMax": 10})})
+    dumps(errors.describe_unread(source, binding.analyze(source)))
+    message = {"values": [["k", ""]], **{name: {} for name in SCOPE_NAMES}}
+    await _result_of(source, message, {"outputBytesMax": 1_000, "outputDepthMax": 10})
 
 
 def prepare(source):
@@ -67,10 +65,16 @@ def prepare(source):
 
 async def execute(execute_json, limits_json):
     """JSON: {"output": JSON text} or {"error": {...}}."""
-    message = loads(execute_json)
-    limits = loads(limits_json)
+    message, limits = loads(execute_json), loads(limits_json)
     source = _source
     linecache.cache[STEP_FILE] = (len(source), None, source.splitlines(keepends=True), STEP_FILE)
+    result = await _result_of(source, message, limits)
+    streams.flush()
+    return result
+
+
+async def _result_of(source, message, limits):
+    """Binds and calls a step; what execute gives, of which what the step printed is not a part."""
     # Parameters and not globals, so that a step may assign to them like to any other local name.
     bound = binding.bind(source, dict(message["values"]), STEP_FILE, STEP_FUNCTION, SCOPE_NAMES)
     if "error" in bound:
@@ -84,5 +88,4 @@ async def execute(execute_json, limits_json):
         result = {"error": {"code": error.code, "message": str(error)}}
     except BaseException as error:  # SystemExit and KeyboardInterrupt end a step like any other error.
         result = {"error": errors.describe(error, limits)}
-    streams.flush()
     return dumps(result)

@@ -69,6 +69,16 @@ describe("isolation", () => {
     expect((await run("return 3", { projectId: "c" }, "python")).output).toBe(3);
     expect(hostsOf()).toHaveLength(1);
   });
+  test("runs one after the other share few hosts: a fresh one is not taken while used ones are about to be ready", async () => {
+    sandbox = openTestSandbox([], 1, { isolation: "project" });
+    let most = 0;
+    for (let i = 0; i < 60; i++) {
+      expect((await runStep(sandbox, "javascript", "return 1")).output).toBe(1);
+      most = Math.max(most, hostsOf().length);
+    }
+    // Three of the project, a fresh one of each language, and one on its way.
+    expect(most).toBeLessThanOrEqual(6);
+  });
   test("there are never more hosts than allowed", async () => {
     open({ isolation: "run", hostsMax: 2 });
     let most = 0;

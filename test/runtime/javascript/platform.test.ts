@@ -206,3 +206,29 @@ describe("built-ins in a step", () => {
     expect((await runStep(sandbox, "javascript", code)).code).toBe("ERR_STEP_THREW");
   });
 });
+
+describe("an isolate that starts from a snapshot", () => {
+  test("has V8's latest built-ins, frozen like the others, and nothing of how it was made", async () => {
+    const code = `const frozen = [Promise, Uint8Array, Map.prototype, Math].map(Object.isFrozen);
+      const there = [Promise.try, Error.isError, Uint8Array.fromBase64, Map.prototype.getOrInsert, Temporal.Now].map((x) => typeof x);
+      const absent = ["stepvault", "SharedArrayBuffer", "WebAssembly", "Atomics"].filter((name) => name in globalThis);
+      return [frozen, there, absent];`;
+    const { output } = await runStep(sandbox, "javascript", code);
+    expect(output).toEqual([[true, true, true, true], ["function", "function", "function", "function", "object"], []]);
+  });
+  test("draws other random numbers and reads its own clock in each run", async () => {
+    const draw = async (): Promise<unknown> => (await runStep(sandbox, "javascript", "return Math.random()")).output;
+    expect(await draw()).not.toEqual(await draw());
+    const { output } = await runStep(sandbox, "javascript", "return [performance.now(), performance.timeOrigin]");
+    const [now = 0, origin = 0] = output as number[];
+    expect(now).toBeLessThan(5_000);
+    expect(Math.abs(Date.now() - origin)).toBeLessThan(60_000);
+  });
+  test("takes an error for one whatever the step makes of Error.isError and the codecs", async () => {
+    const code = `Error.isError = () => false; try { Uint8Array.fromBase64 = null } catch {}
+      console.log(new TypeError("kept")); return atob(btoa("text"));`;
+    const { output, text } = await runStep(sandbox, "javascript", code);
+    expect(output).toBe("text");
+    expect(text).toContain("TypeError: kept");
+  });
+});
