@@ -6,6 +6,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import ivm from "isolated-vm";
 import { parseConfig } from "../protocol/config.ts";
 import type { Language } from "../protocol/job.ts";
@@ -77,6 +78,7 @@ async function compare(contestants: readonly Contestant[]): Promise<Row[]> {
   const sums = contestants.map(({ what }) => ({ what, times: [] as number[], seconds: 0 }));
   for (let round = 0; round <= rounds; round++) {
     for (const [i, contestant] of contestants.entries()) {
+      await allIdle();
       const { times, seconds } = await measure(contestant);
       const sum = sums[i];
       if (round === 0 || sum === undefined) continue;
@@ -85,6 +87,15 @@ async function compare(contestants: readonly Contestant[]): Promise<Row[]> {
     }
   }
   return sums.map(({ what, times, seconds }) => ({ what, times, runsPerSecond: times.length / seconds }));
+}
+
+/** Hosts that still start or reset themselves would be measured along with the next contestant. */
+async function allIdle(): Promise<void> {
+  for (;;) {
+    await sleep(300);
+    const { hosts, idle } = sandbox.pool.count();
+    if (hosts === idle) return;
+  }
 }
 
 function quantile(times: readonly number[], part: number): number {

@@ -187,3 +187,21 @@ export type HostFrame = z.infer<typeof hostFrameSchema>;
 
 export const workerFrameSchema = z.strictObject({ run: runNumber, message: workerMessageSchema });
 export type WorkerFrame = z.infer<typeof workerFrameSchema>;
+
+/** Parses one of each message of an ordinary run, which compiles the schemas: the first run need not wait for that. */
+export function rehearseMessages(): void {
+  const limits = Object.fromEntries(limitNames.map((name) => [name, 1]));
+  const texts = { params: "{}", steps: "{}", inputs: "{}" };
+  const messages = [
+    { type: "prepare", code: "", language: languages[0] },
+    { type: "execute", values: [["name", "value"]], ...texts, limits },
+    { type: "release" },
+  ];
+  for (const message of messages) workerFrameSchema.parse({ run: 1, message });
+  for (const message of [
+    { type: "print", stream: "stdout", text: "" },
+    { type: "log", level: "info", message: "" },
+    { type: "done", output: "1" },
+  ])
+    guestMessageSchema.parse(message);
+}

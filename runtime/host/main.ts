@@ -4,7 +4,7 @@
  * It imports neither queue nor vault nor database; what it may do is decided by how it is started (runtime/layers.ts).
  */
 import { StepvaultError } from "../../protocol/error.ts";
-import type { HostError, WorkerFrame, WorkerMessage } from "../bridge/messages.ts";
+import { type HostError, rehearseMessages, type WorkerFrame, type WorkerMessage } from "../bridge/messages.ts";
 import type { GuestPort } from "./guest-port.ts";
 import { javascriptSessions } from "./javascript.ts";
 import { createPythonSession, sendSnapshot } from "./python.ts";
@@ -32,6 +32,7 @@ async function handle({ run, message }: WorkerFrame): Promise<void> {
     } else {
       openSession = sessionsOf(message);
       place = await openPlace(openSession);
+      rehearseMessages();
     }
     pipe.send(0, { type: "ready" });
     return;
