@@ -27,8 +27,8 @@ export const zoneinfoFolder = "/usr/share/zoneinfo";
 /** A host that is not ready after this long is broken: cold-starting Python takes about 2 s. */
 const startTimeMsMax = 60_000;
 const stderrBytesMax = 4_096;
-/** What V8, and C++ below it, write when the kernel gives no more memory. */
-const outOfMemory = /out of memory|is_heap_oom = 1|bad_alloc/i;
+/** What V8, and C++ below it, write when the kernel gives no more memory; room for an isolate is no step's doing. */
+const outOfMemory = /out of memory(?!: Failed to reserve)|is_heap_oom = 1|bad_alloc/i;
 
 /** Folders a host may read: its code, and the packages that it imports. */
 function readablePaths(): string[] {

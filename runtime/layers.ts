@@ -48,8 +48,12 @@ const toolFolders = ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin"];
 const probeTimeMsMax = 10_000;
 /** An id that owns nothing, inside the namespace. */
 const nobody = "65534";
-/** Private memory of a host beside the step's own, where the watchdog comes too late. */
-const hostBytesMax = 1024 * 1024 * 1024;
+/**
+ * Private memory of a host beside the step's own, where the watchdog comes too late. Most of it is never touched: V8
+ * reserves 512 MiB of room for code per isolate, which Linux counts, and of a host's isolates one is the host's own, one
+ * runs, one waits for the next run and one may not be gone yet.
+ */
+const hostBytesMax = 3 * 1024 * 1024 * 1024;
 
 /** No file of any size, so no core dump with values in it; few handles; bounded memory. */
 const prlimit: WrapperRule = {

@@ -15,12 +15,14 @@ import { exposeGlobal } from "./globals.ts";
 import { hardenIntrinsics } from "./harden.ts";
 import { OutputError, outputToJson } from "./output.ts";
 import { imported, importedValues, importPackage, MissingExport } from "./imports.ts";
-import { takeLateBuiltIns } from "./late.ts";
+import { standInForLateBuiltIns, takeLateBuiltIns } from "./late.ts";
 import { installPerformance, startClock } from "./performance.ts";
 import { installTimers } from "./timers.ts";
 import { installUrl } from "./url.ts";
 
 export interface JavaScriptGuest {
+  /** Does once what every run does, to have it compiled. Ends the guest: only for a context that is thrown away. */
+  rehearse(): void;
   /** Ends the preparation of a new isolate. V8 adds its latest built-ins after the snapshot, so they are frozen now. */
   connect(host: HostReference): void;
   /** Hands one event of the host, as JSON text, to the guest. */
@@ -59,6 +61,16 @@ export function createJavaScriptGuest(): JavaScriptGuest {
   installPerformance();
 
   return {
+    rehearse() {
+      standInForLateBuiltIns();
+      this.connect({ applyIgnored() {}, applySyncPromise: () => "{}" });
+      const known = { limits: {}, values: [], imports: [], importsDynamically: false };
+      const step = async (): Promise<unknown> => {
+        globalThis.console.log("text", { list: [1] });
+        return [1];
+      };
+      this.run(() => step, JSON.stringify({ known, params: {}, steps: {}, inputs: {} }));
+    },
     connect(host) {
       connectHost(host);
       takeLateBuiltIns();

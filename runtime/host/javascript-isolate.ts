@@ -24,14 +24,6 @@ type GuestFunction = "receive" | "run" | "imported";
 /** Where the snapshot keeps the guest; gone before a step can look. */
 const guestName = "stepvault";
 
-/** Runs once while the snapshot is made, in a context that is thrown away: V8 keeps what it had to compile for it. */
-const rehearsal = `
-  globalThis.Temporal = { Now: { instant: () => ({ epochNanoseconds: 0n }) } };
-  Error.isError = () => false;
-  ${guestName}.connect({ applyIgnored() {}, applySyncPromise: () => "{}" });
-  const known = { limits: {}, values: [], imports: [], importsDynamically: false };
-  ${guestName}.run(() => async () => console.log("x", { x: [1] }), JSON.stringify({ known, params: {}, steps: {}, inputs: {} }));`;
-
 export class IsolateMaker {
   #snapshot = makeSnapshot();
   #ready: ReadyIsolate | undefined;
@@ -70,7 +62,8 @@ export class IsolateMaker {
   }
 }
 
+/** What the rehearsal, in a context that is thrown away, makes V8 compile is kept in the snapshot. */
 function makeSnapshot(): ivm.ExternalCopy<ArrayBuffer> {
   const code = `globalThis.${guestName} = ${bundleGuest("javascript", "createJavaScriptGuest")}();`;
-  return ivm.Isolate.createSnapshot([{ code, filename: "stepvault:prelude" }], rehearsal);
+  return ivm.Isolate.createSnapshot([{ code, filename: "stepvault:prelude" }], `${guestName}.rehearse();`);
 }

@@ -20,7 +20,7 @@ function startWorkerProcess(): ChildProcess {
   return spawn(process.execPath, [main, "start"], { env, stdio: ["ignore", "ignore", "pipe"] });
 }
 
-test("a run whose worker is killed ends as crashed, once, and its host dies with it", async () => {
+test("a run whose worker is killed ends as crashed, once, and its host dies with it (proc-02)", async () => {
   const job: JobInput = {
     projectId: vault.projectId,
     step: {

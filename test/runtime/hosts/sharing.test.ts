@@ -118,7 +118,7 @@ describe("the runs of one host", () => {
 
 describe("a step that ends its host", () => {
   test.each([
-    ["by memory", "for (;;) (new Array(1e7)).fill({ a: 1 })", /ERR_LIMIT_|ERR_SANDBOX_CRASHED/],
+    ["by memory (proc-01)", "for (;;) (new Array(1e7)).fill({ a: 1 })", /ERR_LIMIT_/],
     ["by a builtin that cannot be stopped", "let x = 3n; for (;;) x *= x;", /ERR_LIMIT_/],
   ])("%s takes none of 20 other runs with it", async (_, code, expected) => {
     open({ hostsMax: 6 });
