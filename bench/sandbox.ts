@@ -31,7 +31,6 @@ const sandbox = new Sandbox({
   ...parseConfig({}).hosts,
   hostsIdleMax: 1,
   cacheDir: path.join(folder, "cache"),
-  egressOpen: [],
 });
 
 async function runInHost(language: Language, code: string): Promise<void> {

@@ -85,7 +85,6 @@ const sandbox = new Sandbox({
   hostsIdleMax: 2,
   hostsMax: 10,
   cacheDir: path.join(folder, "cache"),
-  egressOpen: [],
   onFault: (error) => console.error("a host is not there:", error.message),
 });
 const ends = new Map<string, number>();

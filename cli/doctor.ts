@@ -136,7 +136,7 @@ function describeFolder(folder: string): string {
 
 /** A real step in a real host: shows that isolated-vm loads inside all the layers. */
 async function runStep(config: Config): Promise<string> {
-  const sandbox = new Sandbox({ ...config.hosts, hostsIdleMax: 0, cacheDir: "", egressOpen: [] });
+  const sandbox = new Sandbox({ ...config.hosts, hostsIdleMax: 0, cacheDir: "" });
   const startedAt = performance.now();
   const limits = Object.fromEntries(limitNames.map((name) => [name, limitTable[name].default])) as Limits;
   const step = { language: "javascript" as const, code: "return 1", params: {}, steps: {} };

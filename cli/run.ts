@@ -26,7 +26,7 @@ Runs one JavaScript (.js, .mjs), TypeScript (.ts, .mts) or Python (.py) step, wi
   --param NAME=VALUE    a field of params; VALUE is JSON, or else a string (repeatable)
   --params-file FILE    params as a JSON file
   --secrets FILE        secrets as a JSON object or .env lines
-  --network POLICY      none, open (default), or a host that is allowed (repeatable)
+  --network POLICY      none, open (default), or a rule such as "GET api.example.com" (repeatable)
   --open HOST:PORT      a private address that the step may reach (repeatable)
   --limit NAME=NUMBER   a limit, such as wallTimeMsMax=5000 (repeatable)
   --json                print the whole result as JSON instead of the output alone
@@ -63,7 +63,7 @@ export async function runCommand(args: string[]): Promise<number> {
     hostsIdleMax: 0,
     isolation: "run",
     memoryBytesMax: config.limitMaxima.memoryBytesMax,
-    egressOpen: [...config.egressOpen, ...values.open],
+    egress: { ...config.egress, open: [...config.egress.open, ...values.open] },
     javascriptPackages: config.javascriptPackages,
     pythonPackages: config.pythonPackages,
   });

@@ -3,6 +3,7 @@
  * lists every wrong key with its rule, and never a value: an operator may have pasted a key into the wrong field.
  * docs/configuration.md is generated from this schema. Imports nothing of ours beyond this folder.
  */
+import { isIP } from "node:net";
 import { z } from "zod";
 import { StepvaultError } from "./error.ts";
 import { type LimitName, limitNames, limitTable, type Limits } from "./limits.ts";
@@ -115,7 +116,20 @@ const settingsSchema = z.object({
     .default("")
     .refine((list) => splitList(list).every((pair) => hostPort.test(pair)), "host:port pairs, separated by commas")
     .describe("Private host:port pairs that steps may reach, comma separated; every other private address is refused"),
+  STEPVAULT_EGRESS_NAME_SERVERS: z
+    .string()
+    .default("")
+    .refine(
+      (list) => splitList(list).every(isNameServer),
+      "addresses, each with or without a port, separated by commas",
+    )
+    .describe("Name servers for the requests of steps, by address, comma separated; none: the machine's own resolver"),
 });
+
+function isNameServer(text: string): boolean {
+  const [, address = text] = /^\[?([^\]]+?)\]?:\d{1,5}$/.exec(isIP(text) === 0 ? text : "") ?? [];
+  return isIP(address) !== 0;
+}
 
 const maximumKeys = Object.fromEntries(limitNames.map((name) => [name, maximumKey(name)])) as Record<LimitName, string>;
 
@@ -141,6 +155,16 @@ export interface HostSettings {
   readonly hostIdleMsMax: number;
 }
 
+/** Where steps may send requests, beyond what their own policies say; servers are `host:port`. */
+export interface EgressSettings {
+  /** Private servers that steps may reach. */
+  readonly open: readonly string[];
+  /** The deployment's own, which none may reach. */
+  readonly own: readonly string[];
+  /** Who is asked for names, as `address[:port]`; the machine's own resolver when there is none. */
+  readonly nameServers: readonly string[];
+}
+
 export interface Config {
   readonly dataDir: string;
   readonly databaseUrl: string | undefined;
@@ -153,7 +177,7 @@ export interface Config {
   readonly hosts: HostSettings;
   readonly sandboxLayers: "prefer" | "require";
   readonly javascriptPackages: string | undefined;
-  readonly egressOpen: readonly string[];
+  readonly egress: EgressSettings;
   readonly pythonPackages: string | undefined;
   readonly limitMaxima: Limits;
 }
@@ -196,9 +220,18 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     sandboxLayers: settings.STEPVAULT_SANDBOX_LAYERS,
     javascriptPackages: settings.STEPVAULT_JAVASCRIPT_PACKAGES,
     pythonPackages: settings.STEPVAULT_PYTHON_PACKAGES,
-    egressOpen: splitList(settings.STEPVAULT_EGRESS_OPEN),
+    egress: {
+      open: splitList(settings.STEPVAULT_EGRESS_OPEN),
+      own: [...serverOf(settings.STEPVAULT_DATABASE_URL, 5432), ...serverOf(settings.STEPVAULT_REDIS_URL, 6379)],
+      nameServers: splitList(settings.STEPVAULT_EGRESS_NAME_SERVERS),
+    },
     limitMaxima: Object.fromEntries(limitNames.map((name) => [name, maxima[maximumKeys[name]]])) as Limits,
   });
+}
+
+function serverOf(text: string | undefined, defaultPort: number): string[] {
+  const url = text === undefined ? null : URL.parse(text);
+  return url === null || url.hostname === "" ? [] : [`${url.hostname}:${url.port === "" ? defaultPort : url.port}`];
 }
 
 interface JsonSchemaOfSetting {

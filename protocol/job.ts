@@ -7,6 +7,7 @@ import { z } from "zod";
 import { type ErrorCode, errorCodes, StepvaultError } from "./error.ts";
 import { idSchema } from "./ids.ts";
 import { payloadLimits, stepLimitsSchema } from "./limits.ts";
+import { parseNetworkRule } from "./network.ts";
 
 export const languages = ["javascript", "typescript", "python"] as const;
 export type Language = (typeof languages)[number];
@@ -22,8 +23,13 @@ export function interpreterOf(language: Language): Interpreter {
 /** A JSON value, as `JSON.parse` gives it. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** `none`, `open` (any public address), or a list of `host`, `*.host`, `host:port` or `scheme://host[:port]`. */
-export const networkPolicySchema = z.union([z.enum(["none", "open"]), z.array(z.string().min(1).max(300)).max(100)]);
+const networkRuleSchema = z
+  .string()
+  .max(300)
+  .refine((text) => parseNetworkRule(text) !== undefined, "[METHODS ][scheme://]host[:port]");
+
+/** `none`, `open` (any public address), or a list of rules: `[METHODS ][scheme://]host[:port]`. */
+export const networkPolicySchema = z.union([z.enum(["none", "open"]), z.array(networkRuleSchema).max(100)]);
 export type NetworkPolicy = z.infer<typeof networkPolicySchema>;
 
 const adHocStepSchema = z.strictObject({
@@ -105,12 +111,25 @@ export interface RunResult {
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
+/** One request of a step, or one hop of it. */
+export interface RequestRecord {
+  method: string;
+  host: string;
+  path: string;
+  /** The rule of the step's network policy that allowed it, or "open"; null when it was refused. */
+  rule: string | null;
+  /** null when no answer came. */
+  status: number | null;
+  bytes: number;
+  ms: number;
+}
+
 /** What happened in a run, before it has its number. All text has been redacted. */
 export type RunEventBody =
   | { kind: "started" }
   | { kind: "stdout" | "stderr"; text: string }
   | { kind: "log"; level: LogLevel; message: string; fields?: Json }
-  | { kind: "request"; method: string; host: string; path: string; status: number | null; bytes: number; ms: number }
+  | ({ kind: "request" } & RequestRecord)
   | { kind: "output"; output: Json }
   | { kind: "error"; error: RunError }
   | { kind: "finished"; status: FinalStatus };

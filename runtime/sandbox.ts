@@ -3,10 +3,18 @@
  * only after a clean end and once it has said that nothing of this one is left; in any other case it is killed. Knows
  * neither queue nor vault: the caller resolves references, receives events and is told how the run ended.
  */
+import type { EgressSettings } from "../protocol/config.ts";
 import { type Position, StepvaultError } from "../protocol/error.ts";
-import { interpreterOf, type Json, type Language, type LogLevel, type NetworkPolicy } from "../protocol/job.ts";
+import {
+  interpreterOf,
+  type Json,
+  type Language,
+  type LogLevel,
+  type NetworkPolicy,
+  type RequestRecord,
+} from "../protocol/job.ts";
 import type { Limits } from "../protocol/limits.ts";
-import { EgressBroker, type EgressRecord } from "./egress/broker.ts";
+import { EgressBroker } from "./egress/broker.ts";
 import { Budget } from "./bridge/budget.ts";
 import type { CodeReference, GuestRequest, HostError, HostMessage } from "./bridge/messages.ts";
 import type { HostProcess, HostRun } from "./host-process.ts";
@@ -29,7 +37,7 @@ export type SandboxEvent =
   | { kind: "started" }
   | { kind: "stdout" | "stderr"; text: string }
   | { kind: "log"; level: LogLevel; message: string; fields?: Json | undefined }
-  | ({ kind: "request" } & EgressRecord);
+  | ({ kind: "request" } & RequestRecord);
 
 export interface SandboxCaller {
   /** The values of what the code refers to, and the step's rendered inputs. Called once, before any code runs. */
@@ -64,17 +72,17 @@ function isClean(result: { output: string } | { error: StepvaultError }): boolea
 }
 
 export interface SandboxOptions extends HostPoolOptions {
-  /** Private host:port pairs that steps may reach. */
-  readonly egressOpen: readonly string[];
+  /** Absent: every public address, and no other. */
+  readonly egress?: EgressSettings | undefined;
 }
 
 export class Sandbox {
   readonly pool: HostPool;
-  #egressOpen: readonly string[];
+  #egress: EgressSettings;
 
-  constructor({ egressOpen, ...options }: SandboxOptions) {
+  constructor({ egress = { open: [], own: [], nameServers: [] }, ...options }: SandboxOptions) {
     this.pool = new HostPool(options);
-    this.#egressOpen = egressOpen;
+    this.#egress = egress;
   }
 
   /** Starts hosts ahead of the first run, so that a broken installation shows at start. Throws ERR_SANDBOX_START. */
@@ -94,7 +102,7 @@ export class Sandbox {
     let lease: HostLease;
     let broker: EgressBroker;
     try {
-      broker = new EgressBroker({ policy: step.network, open: this.#egressOpen, limits: step.limits });
+      broker = new EgressBroker({ policy: step.network, limits: step.limits, ...this.#egress });
       const language = interpreterOf(step.language);
       lease = await this.pool.take({ language, projectId: step.projectId, signal: caller.signal });
     } catch (error) {

@@ -46,7 +46,7 @@ export class Service {
       cacheDir: path.join(config.dataDir, "cache"),
       ...config.hosts,
       memoryBytesMax: config.limitMaxima.memoryBytesMax,
-      egressOpen: config.egressOpen,
+      egress: config.egress,
       onFault: (error) => this.log.logger.error({ err: error }, "a sandbox host is not there"),
       javascriptPackages: config.javascriptPackages,
       pythonPackages: config.pythonPackages,

@@ -3,7 +3,7 @@
  * reserved, mapped or translated range is refused. A name is resolved once, all its addresses are checked, and the
  * connection is pinned to one of them, so that a second answer of the name server cannot change the target.
  */
-import { lookup } from "node:dns/promises";
+import { promises as dns } from "node:dns";
 import ipaddr from "ipaddr.js";
 import { StepvaultError } from "../../protocol/error.ts";
 
@@ -11,6 +11,20 @@ export interface PinnedAddress {
   readonly address: string;
   readonly family: 4 | 6;
 }
+
+export interface PinOptions {
+  /** An operator has opened this very host and port. */
+  readonly allowPrivate: boolean;
+  /** Who is asked for names, as `address[:port]`; the machine's own resolver when there is none. */
+  readonly nameServers: readonly string[];
+  /** Whether an address is one of the deployment's own servers, which are refused although they may be public. */
+  readonly isOwn: (address: string) => boolean;
+}
+
+/** Names under which clouds hand credentials to their machines, whatever they resolve to. */
+const metadataNames = new Set(["metadata", "metadata.google.internal", "metadata.goog", "instance-data"]);
+
+const resolveTimeMsMax = 5_000;
 
 /** True for an address that belongs to the public internet. */
 export function isPublicAddress(address: string): boolean {
@@ -23,24 +37,38 @@ export function isPublicAddress(address: string): boolean {
  */
 export async function pinAddress(
   hostname: string,
-  { allowPrivate }: { allowPrivate: boolean },
+  { allowPrivate, nameServers, isOwn }: PinOptions,
 ): Promise<PinnedAddress> {
   const literal = hostname.replace(/^\[(.*)\]$/, "$1");
-  const addresses = ipaddr.isValid(literal) ? [literal] : await resolve(hostname);
-  // One private address among public ones is how a rebinding name looks: the whole name is refused.
-  if (!allowPrivate && !addresses.every(isPublicAddress)) {
+  const name = literal.replace(/\.$/, "");
+  const refuse = (): never => {
+    // One text for every reason, so that it does not tell what there is behind a name.
     throw new StepvaultError("ERR_EGRESS_REFUSED", `Cannot reach ${hostname}: its address is not a public one`);
-  }
+  };
+  if (!allowPrivate && metadataNames.has(name)) refuse();
+  const addresses = ipaddr.isValid(literal) ? [literal] : await resolveName(name, nameServers);
+  // One private address among public ones is how a rebinding name looks: the whole name is refused.
+  const isOpen = (address: string): boolean => isPublicAddress(address) && !isOwn(address);
+  if (!allowPrivate && !addresses.every(isOpen)) refuse();
   const address = addresses[0] ?? "";
   return { address, family: ipaddr.parse(address).kind() === "ipv4" ? 4 : 6 };
 }
 
-async function resolve(hostname: string): Promise<string[]> {
-  try {
-    const found = await lookup(hostname, { all: true, order: "ipv4first" });
-    if (found.length > 0) return found.map(({ address }) => address);
-  } catch {
-    // Told apart from a refusal below; the resolver's own text adds nothing.
-  }
-  throw new StepvaultError("ERR_EGRESS_FAILED", `Cannot reach ${hostname}: its name does not resolve`);
+/** All addresses of a name, IPv4 first. Throws ERR_EGRESS_FAILED when there is none. */
+export async function resolveName(name: string, nameServers: readonly string[]): Promise<string[]> {
+  const found = await (nameServers.length > 0 ? askServers(name, nameServers) : askMachine(name));
+  if (found.length > 0) return found;
+  throw new StepvaultError("ERR_EGRESS_FAILED", `Cannot reach ${name}: its name does not resolve`);
+}
+
+async function askMachine(name: string): Promise<string[]> {
+  const found = await dns.lookup(name, { all: true, order: "ipv4first" }).catch(() => []);
+  return found.map(({ address }) => address);
+}
+
+async function askServers(name: string, nameServers: readonly string[]): Promise<string[]> {
+  const resolver = new dns.Resolver({ timeout: resolveTimeMsMax, tries: 1 });
+  resolver.setServers(nameServers);
+  const answers = await Promise.all([resolver.resolve4(name).catch(() => []), resolver.resolve6(name).catch(() => [])]);
+  return answers.flat();
 }

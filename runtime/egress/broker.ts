@@ -3,13 +3,16 @@
  * checked against the step's policy and its address is resolved once, checked and pinned. Holds no cookies and no
  * connection beyond one request, so that nothing passes from one run to another.
  */
+import { isIP } from "node:net";
 import { Agent, fetch as undiciFetch, Headers, type Response } from "undici";
+import type { EgressSettings } from "../../protocol/config.ts";
 import { StepvaultError } from "../../protocol/error.ts";
-import type { NetworkPolicy } from "../../protocol/job.ts";
+import type { NetworkPolicy, RequestRecord } from "../../protocol/job.ts";
 import type { Limits } from "../../protocol/limits.ts";
 import type { GuestRequest, GuestResponse } from "../bridge/messages.ts";
-import { pinAddress } from "./address.ts";
-import { checkPolicy, portOf } from "./policy.ts";
+import { portOf } from "../../protocol/network.ts";
+import { pinAddress, resolveName } from "./address.ts";
+import { checkPolicy } from "./policy.ts";
 
 const redirectsMax = 10;
 const timedOut = "it timed out";
@@ -37,27 +40,15 @@ const bodyHeaders = new Set(["content-encoding", "content-length"]);
 /** Dropped when a redirect leaves the origin that they were meant for. */
 const originHeaders = ["authorization", "cookie", "proxy-authorization"];
 
-export interface EgressRecord {
-  method: string;
-  host: string;
-  path: string;
-  /** null when no answer came. */
-  status: number | null;
-  bytes: number;
-  ms: number;
-}
-
-export interface EgressOptions {
+export interface EgressOptions extends EgressSettings {
   readonly policy: NetworkPolicy;
-  /** Private host:port pairs that the operator lets steps reach. */
-  readonly open: readonly string[];
   readonly limits: Limits;
 }
 
 export interface SendOptions {
   readonly signal: AbortSignal;
   /** Told of each hop, also of one that failed. */
-  readonly onRecord: (record: EgressRecord) => void;
+  readonly onRecord: (record: RequestRecord) => void;
 }
 
 interface Hop {
@@ -88,16 +79,9 @@ export class EgressBroker {
     const options = { signal: AbortSignal.any(signals), onRecord };
     let hop = firstHop(asked);
     for (let redirects = 0; redirects <= redirectsMax; redirects++) {
-      const agent = await this.#connectTo(hop.url);
-      try {
-        const answer = await this.#sendHop(hop, agent, options);
-        const next = asked.redirect === "manual" ? undefined : nextHop(hop, answer.response);
-        if (next === undefined) return toGuestResponse(hop.url, answer, redirects > 0);
-        if (asked.redirect === "error") throw failed(hop.url, "it redirects, and the request asks for an error then");
-        hop = next;
-      } finally {
-        await agent.destroy();
-      }
+      const { answer, next } = await this.#follow(hop, asked.redirect, options);
+      if (next === undefined) return toGuestResponse(hop.url, answer, redirects > 0);
+      hop = next;
     }
     throw failed(hop.url, `more than ${redirectsMax} redirects`);
   }
@@ -107,10 +91,48 @@ export class EgressBroker {
     this.#closed.abort();
   }
 
+  /** One hop, and where it leads; each leaves a record, also one that is refused or fails. */
+  async #follow(
+    hop: Hop,
+    redirect: GuestRequest["redirect"],
+    { signal, onRecord }: SendOptions,
+  ): Promise<{ answer: Answer; next: Hop | undefined }> {
+    const { url, method } = hop;
+    const startedAt = performance.now();
+    const record: RequestRecord = {
+      method,
+      host: url.host,
+      path: url.pathname + url.search,
+      rule: null,
+      status: null,
+      bytes: 0,
+      ms: 0,
+    };
+    let agent: Agent | undefined;
+    try {
+      const rule = checkPolicy(this.#options.policy, method, url);
+      agent = await this.#connectTo(url);
+      record.rule = rule;
+      const answer = await this.#sendHop(hop, { dispatcher: agent, signal, record });
+      const next = redirect === "manual" ? undefined : nextHop(hop, answer.response);
+      if (next !== undefined && redirect === "error")
+        throw failed(url, "it redirects, and the request asks for an error then");
+      return { answer, next };
+    } finally {
+      record.ms = Math.round(performance.now() - startedAt);
+      onRecord(record);
+      await agent?.destroy();
+    }
+  }
+
   async #connectTo(url: URL): Promise<Agent> {
-    checkPolicy(this.#options.policy, url);
-    const allowPrivate = this.#options.open.includes(`${url.hostname}:${portOf(url)}`);
-    const pinned = await pinAddress(url.hostname, { allowPrivate });
+    const { open, nameServers } = this.#options;
+    const own = await this.#ownAddresses(portOf(url));
+    const pinned = await pinAddress(url.hostname, {
+      allowPrivate: open.includes(`${url.hostname}:${portOf(url)}`),
+      nameServers,
+      isOwn: (address) => own.has(address),
+    });
     return new Agent({
       connect: {
         timeout: connectTimeMsMax,
@@ -127,37 +149,32 @@ export class EgressBroker {
 
   async #sendHop(
     { url, method, headers, body }: Hop,
-    dispatcher: Agent,
-    { signal, onRecord }: SendOptions,
+    { dispatcher, signal, record }: { dispatcher: Agent; signal: AbortSignal; record: RequestRecord },
   ): Promise<Answer> {
-    const startedAt = performance.now();
-    const record: EgressRecord = {
-      method,
-      host: url.host,
-      path: url.pathname + url.search,
-      status: null,
-      bytes: 0,
-      ms: 0,
-    };
     try {
-      const response = await undiciFetch(url, {
-        method,
-        headers,
-        body: body ?? null,
-        redirect: "manual",
-        dispatcher,
-        signal,
-      });
+      const sent = { method, headers, body: body ?? null, redirect: "manual", dispatcher, signal } as const;
+      const response = await undiciFetch(url, sent);
       record.status = response.status;
       const received = await this.#readBody(response, url);
       record.bytes = received.length;
       return { response, body: received };
     } catch (error) {
       throw error instanceof StepvaultError ? error : failed(url, describeFailure(error));
-    } finally {
-      record.ms = Math.round(performance.now() - startedAt);
-      onRecord(record);
     }
+  }
+
+  /** Addresses of those of the deployment's own servers that listen on this port. */
+  async #ownAddresses(port: number): Promise<ReadonlySet<string>> {
+    const { own, nameServers } = this.#options;
+    const hosts = own.flatMap((pair) => {
+      const url = URL.parse(`http://${pair}/`);
+      return url !== null && portOf(url) === port ? [url.hostname.replace(/^\[(.*)\]$/, "$1")] : [];
+    });
+    // A name that does not resolve now is no reason to refuse what the step asks for.
+    const found = await Promise.all(
+      hosts.map(async (host) => (isIP(host) ? [host] : await resolveName(host, nameServers).catch(() => []))),
+    );
+    return new Set(found.flat());
   }
 
   async #readBody(response: Response, url: URL): Promise<Buffer> {

@@ -1,16 +1,24 @@
 /**
- * Which hosts a step may reach by its policy: none, any, or a list of `host`, `*.host`, `host:port` and
- * `scheme://host[:port]`. Pure; says nothing about addresses. An error names the rule.
+ * Which requests a step may send by its network policy: none, any, or those that a rule allows (protocol/network.ts).
+ * Pure; says nothing about addresses. An error names what was missing, the answer names the rule that allowed it.
  */
 import { StepvaultError } from "../../protocol/error.ts";
 import type { NetworkPolicy } from "../../protocol/job.ts";
+import { parseNetworkRule, ruleAllows } from "../../protocol/network.ts";
 
-const rulePattern = /^(?:(https?):\/\/)?(\*\.)?([^:/*\s]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/;
+/** They make a tunnel, or show a request's own headers to whoever can read the answer. */
+const refusedMethods = new Set(["CONNECT", "TRACE", "TRACK"]);
 
-/** Throws ERR_EGRESS_REFUSED when the policy does not let this URL pass. */
-export function checkPolicy(policy: NetworkPolicy, url: URL): void {
+/** The rule by which a request may be sent; "open" without one. Throws ERR_EGRESS_REFUSED. */
+export function checkPolicy(policy: NetworkPolicy, method: string, url: URL): string {
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new StepvaultError("ERR_EGRESS_REFUSED", "Cannot send the request: only http and https are allowed");
+  }
+  if (refusedMethods.has(method.toUpperCase())) {
+    throw new StepvaultError(
+      "ERR_EGRESS_REFUSED",
+      `Cannot send the request to ${url.host}: the methods ${[...refusedMethods].join(", ")} are not allowed`,
+    );
   }
   if (url.username !== "" || url.password !== "") {
     throw new StepvaultError(
@@ -18,28 +26,17 @@ export function checkPolicy(policy: NetworkPolicy, url: URL): void {
       `Cannot send the request to ${url.host}: its URL holds credentials; use a header`,
     );
   }
-  if (policy === "open") return;
+  if (policy === "open") return policy;
   if (policy === "none") {
     throw new StepvaultError("ERR_EGRESS_REFUSED", `Cannot reach ${url.host}: this step's network policy is "none"`);
   }
-  if (!policy.some((rule) => matches(rule, url))) {
-    throw new StepvaultError(
-      "ERR_EGRESS_REFUSED",
-      `Cannot reach ${url.host}: none of the ${policy.length} rules of this step's network policy allows it`,
-    );
-  }
-}
-
-function matches(rule: string, url: URL): boolean {
-  const parts = rulePattern.exec(rule.toLowerCase());
-  if (parts === null) return false;
-  const [, scheme, wildcard, host, port] = parts;
-  if (scheme !== undefined && `${scheme}:` !== url.protocol) return false;
-  if (port !== undefined && Number(port) !== portOf(url)) return false;
-  return wildcard === undefined ? url.hostname === host : url.hostname.endsWith(`.${host}`);
-}
-
-export function portOf(url: URL): number {
-  if (url.port !== "") return Number(url.port);
-  return url.protocol === "https:" ? 443 : 80;
+  const allowing = policy.find((text) => {
+    const rule = parseNetworkRule(text);
+    return rule !== undefined && ruleAllows(rule, method, url);
+  });
+  if (allowing !== undefined) return allowing;
+  throw new StepvaultError(
+    "ERR_EGRESS_REFUSED",
+    `Cannot send ${method.toUpperCase()} to ${url.host}: none of the ${policy.length} rules of this step's network policy allows it`,
+  );
 }

@@ -36,7 +36,8 @@ export function openTestSandbox(
   options: Partial<SandboxOptions> = {},
 ): Sandbox {
   const { hosts } = parseConfig({});
-  return new Sandbox({ ...hosts, cacheDir: inject("cacheDir"), hostsIdleMax, egressOpen, ...options });
+  const egress = { open: egressOpen, own: [], nameServers: [] };
+  return new Sandbox({ ...hosts, cacheDir: inject("cacheDir"), hostsIdleMax, egress, ...options });
 }
 
 export async function runStep(

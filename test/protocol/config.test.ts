@@ -20,7 +20,7 @@ describe("parseConfig()", () => {
       redisUrl: undefined,
       region: "us",
       workerConcurrency: 4,
-      egressOpen: [],
+      egress: { open: [], own: [], nameServers: [] },
     });
   });
   test("reads numbers, lists and the operator's maxima", () => {
@@ -29,7 +29,10 @@ describe("parseConfig()", () => {
       STEPVAULT_EGRESS_OPEN: "127.0.0.1:80, [::1]:443,db.local:1",
       STEPVAULT_MAX_WALL_TIME_MS: "5000",
     });
-    expect(config).toMatchObject({ workerConcurrency: 8, egressOpen: ["127.0.0.1:80", "[::1]:443", "db.local:1"] });
+    expect(config).toMatchObject({
+      workerConcurrency: 8,
+      egress: { open: ["127.0.0.1:80", "[::1]:443", "db.local:1"] },
+    });
     expect(config.limitMaxima.wallTimeMsMax).toBe(5_000);
   });
   test("names every wrong key with its rule, and no value", () => {

@@ -6,9 +6,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { NetworkPolicy } from "../../../protocol/job.ts";
+import type { NetworkPolicy, RequestRecord } from "../../../protocol/job.ts";
 import { isPublicAddress } from "../../../runtime/egress/address.ts";
-import { EgressBroker, type EgressRecord } from "../../../runtime/egress/broker.ts";
+import { EgressBroker } from "../../../runtime/egress/broker.ts";
 import type { Sandbox } from "../../../runtime/sandbox.ts";
 import { defaultLimits, openTestSandbox, runStep } from "../../helpers/sandbox.ts";
 
@@ -80,8 +80,8 @@ async function send(
   policy: NetworkPolicy = "open",
   limits = defaultLimits,
 ) {
-  const records: EgressRecord[] = [];
-  const broker = new EgressBroker({ policy, open, limits });
+  const records: RequestRecord[] = [];
+  const broker = new EgressBroker({ policy, open, own: [], nameServers: [], limits });
   const request = {
     url,
     method,
@@ -158,12 +158,14 @@ describe("policy", () => {
   test("none lets nothing pass, open lets it pass, a list lets its hosts pass", async () => {
     expect(await allowed("none")).toBe(false);
     expect(await allowed("open")).toBe(true);
-    expect(await allowed(["127.0.0.1"])).toBe(true);
     expect(await allowed([open[0]!])).toBe(true);
+    // Without a port a rule means the default one.
+    expect(await allowed(["127.0.0.1"])).toBe(false);
     expect(await allowed([`http://${open[0]}`])).toBe(true);
     expect(await allowed([`https://${open[0]}`])).toBe(false);
     expect(await allowed(["127.0.0.1:1"])).toBe(false);
-    expect(await allowed(["*.0.0.1"])).toBe(true);
+    expect(await allowed([`GET ${open[0]}`])).toBe(true);
+    expect(await allowed([`POST ${open[0]}`])).toBe(false);
     expect(await allowed(["example.com", "*.example.com"])).toBe(false);
   });
   test("other schemes and credentials in a URL are refused", async () => {
@@ -190,7 +192,15 @@ describe("requests", () => {
     expect(echo.headers).toMatchObject({ "x-key": "v1", host: open[0], "content-length": "7" });
     expect(response.headers).toContainEqual(["x-two", "a, b"]);
     expect(records).toEqual([
-      { method: "PUT", host: open[0], path: "/p?q=1", status: 200, bytes: expect.any(Number), ms: expect.any(Number) },
+      {
+        method: "PUT",
+        host: open[0],
+        path: "/p?q=1",
+        rule: "open",
+        status: 200,
+        bytes: expect.any(Number),
+        ms: expect.any(Number),
+      },
     ]);
   });
   test("an answer is decompressed, and its limit counts decompressed bytes", async () => {
@@ -201,8 +211,14 @@ describe("requests", () => {
     });
   });
   test("a refused connection is told by its kind, and recorded", async () => {
-    const broker = new EgressBroker({ policy: "open", open: ["127.0.0.1:2"], limits: defaultLimits });
-    const records: EgressRecord[] = [];
+    const broker = new EgressBroker({
+      policy: "open",
+      open: ["127.0.0.1:2"],
+      own: [],
+      nameServers: [],
+      limits: defaultLimits,
+    });
+    const records: RequestRecord[] = [];
     const sent = broker.request(
       { url: "http://127.0.0.1:2/", method: "GET", headers: [], redirect: "follow" },
       { signal: AbortSignal.timeout(5_000), onRecord: (record) => records.push(record) },

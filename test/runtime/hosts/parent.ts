@@ -6,7 +6,7 @@ import { limitNames, type Limits, limitTable } from "../../../protocol/limits.ts
 
 const [, , chain = "none", cacheDir = ""] = process.argv;
 const layers = await chooseLayers(layerChains[chain as keyof typeof layerChains]);
-const sandbox = new Sandbox({ ...parseConfig({}).hosts, hostsIdleMax: 0, cacheDir, egressOpen: [], layers });
+const sandbox = new Sandbox({ ...parseConfig({}).hosts, hostsIdleMax: 0, cacheDir, layers });
 const limits = Object.fromEntries(limitNames.map((name) => [name, limitTable[name].default])) as Limits;
 await sandbox.run(
   { projectId: "p", language: "javascript", code: "for (;;);", params: {}, steps: {}, limits, network: "none" },
