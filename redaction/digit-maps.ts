@@ -80,7 +80,7 @@ export class DigitMaps {
     if (from >= this.#from && to <= this.#to) return;
     const first = from & -WORD_BITS;
     const length = (to - first + WORD_BITS - 1) & -WORD_BITS;
-    this.#from = from;
+    this.#from = first;
     this.#to = to;
     const map = first / 8;
     kernel.texts(

@@ -162,9 +162,9 @@ test("the time for a text grows with its length only, whatever text and needles 
       }
       return used / rounds;
     };
-    timeOf(20_000);
-    // Sixteen times the text; quadratic work would take 256 times as long.
-    if (timeOf(320_000) / timeOf(20_000) > 64) slow.push(name);
+    timeOf(40_000);
+    // Sixteen times the text, both several blocks long; quadratic work would take 256 times as long.
+    if (timeOf(640_000) / timeOf(40_000) > 64) slow.push(name);
   }
   expect(slow).toEqual([]);
 });
