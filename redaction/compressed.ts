@@ -76,8 +76,9 @@ export class Compressed {
     return this.#text.liveFrom;
   }
 
-  end(): void {
-    if (!this.#done) this.#text?.flush(true);
+  /** The data is over, or a mask has taken the place of its rest. */
+  end(isBeforeMask = false): void {
+    if (!this.#done) this.#text?.flush(true, isBeforeMask);
     this.#done = true;
   }
 }
@@ -149,8 +150,8 @@ export class RunHead {
     return wrapperOf(this.#bytes.subarray(0, this.#count)) === undefined ? Infinity : this.#starts[0]!;
   }
 
-  end(): void {
-    if (typeof this.#state === "object") this.#state.end();
+  end(isBeforeMask = false): void {
+    if (typeof this.#state === "object") this.#state.end(isBeforeMask);
     this.#state = "reading";
     this.#count = 0;
     this.#bits = 0;

@@ -88,7 +88,7 @@ export class RunLane {
     if (to > fresh) this.#before = bytes[to - 1]!;
     if (block.last || isBeforeMask) {
       this.#endRun(isBeforeMask);
-      this.#binary?.end();
+      this.#binary?.end(isBeforeMask);
       this.#binary = undefined;
     }
   }
@@ -140,7 +140,7 @@ export class RunLane {
     this.#line = 0;
     this.#wrapped = false;
     for (const chain of this.#chains) chain.end(isBeforeMask);
-    for (const head of this.#heads) head.end();
+    for (const head of this.#heads) head.end(isBeforeMask);
   }
 
   /** Compressed data as such, not written in digits. */

@@ -180,6 +180,11 @@ describe("placeholder", () => {
       "YSUlNmFcJWE6ZXI6dVx1",
     ],
     [
+      "an escape within compressed data that a mask has cut",
+      ["\\%\\%uu%666%%", "\\\\\\66"],
+      "%q1bKVrJSilEtLVU1MzNTVVWqBQA==",
+    ],
+    [
       "an encoded run that a mask has cut",
       ["b\na", "\nb\n\nb\na\n"],
       "]YXoxaENnb0tZV0lLQ2dvS0NtRUtZUW9LWWdwaVlXRUtZV0ppWVFwaVltRUtDanM9U+",
