@@ -104,10 +104,6 @@ export class RunHead {
     this.#inflated = inflated;
   }
 
-  get isOver(): boolean {
-    return this.#state === "over";
-  }
-
   /** A new line of a wrapped run may begin other data, unless some is under way. */
   nextLine(): void {
     if (this.#state === "over") this.end();

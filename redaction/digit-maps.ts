@@ -28,6 +28,7 @@ export class DigitMaps {
   readonly #groups: Int32Array;
   readonly #pairsAt: number;
   readonly #pairs: Int32Array;
+  readonly #scratchAt: readonly [number, number];
   /** The stretch that the maps are of. */
   #from = 0;
   #to = 0;
@@ -35,12 +36,12 @@ export class DigitMaps {
   /** Of a text in the kernel's memory, which is at most `size` bytes long and followed by a vector of zeros. */
   constructor(textAt: number, size: number) {
     const bitmapBytes = size / 8 + 64;
-    growScratch(bitmapBytes);
     this.#textAt = textAt;
     this.#groupsAt = take(bitmapBytes);
     this.#groups = wordsAt(this.#groupsAt, bitmapBytes);
     this.#pairsAt = take(bitmapBytes);
     this.#pairs = wordsAt(this.#pairsAt, bitmapBytes);
+    this.#scratchAt = [take(bitmapBytes), take(bitmapBytes)];
   }
 
   /** The text has changed. */
@@ -90,16 +91,8 @@ export class DigitMaps {
       hexTable,
       textClass,
       this.#groupsAt + map,
-      scratch.second,
-      scratch.third,
+      ...this.#scratchAt,
       this.#pairsAt + map,
     );
   }
-}
-
-const scratch = { size: 0, second: 0, third: 0 };
-
-function growScratch(size: number): void {
-  if (size <= scratch.size) return;
-  Object.assign(scratch, { size, second: take(size), third: take(size) });
 }

@@ -20,8 +20,8 @@ export const BREAK = -2;
 export const MORE = -3;
 
 /**
- * Where a text begins that stands behind a mask, whose mask may have cut an escape in two: the index behind what may be
- * the rest of it, or MORE.
+ * Where to begin in a text that stands behind a mask, which may have cut an escape in two: the index behind what may be
+ * the rest of that, or MORE.
  */
 export function restOfEscape(text: Uint8Array, to: number, last: boolean): number {
   const end = restEnd({ text, limit: Math.min(to, ESCAPE_BYTES_MAX), cut: !last && to < ESCAPE_BYTES_MAX }, 0);

@@ -150,9 +150,9 @@ export class HostPool {
     for (const waiting of this.#inTurn()) {
       const { language } = waiting;
       const slot = this.#match(waiting);
-      if (slot?.projectId === undefined && this.#isSoonServed(waiting, resetting)) continue;
       const onItsWay = coming.get(language) ?? 0;
-      if (slot !== undefined) this.#assign(slot, waiting);
+      if (slot?.projectId === undefined && this.#isSoonServed(waiting, resetting)) coming.set(language, onItsWay - 1);
+      else if (slot !== undefined) this.#assign(slot, waiting);
       else if (onItsWay > 0) coming.set(language, onItsWay - 1);
       else if (this.#hasRoom()) this.#start(language);
       else if (ending > 0) ending -= 1;

@@ -89,7 +89,7 @@ export interface HostRun {
   release(timeMsMax: number): Promise<boolean>;
   kill(): void;
   /** Whether the host ended for want of memory, by its own account. */
-  readonly ranOutOfMemory: boolean;
+  ranOutOfMemory(): boolean;
 }
 
 export class HostProcess {
@@ -206,7 +206,6 @@ export class HostProcess {
       this.kill();
       queueMicrotask(() => handlers.onExit("it was not idle when the run came"));
     }
-    const stderr = (): string => this.#stderr;
     const mine = (): boolean => this.#run === run && this.#phase === "running" && !this.#exited;
     return {
       pid: this.#pid,
@@ -221,9 +220,7 @@ export class HostProcess {
       resume: () => void (mine() && this.#child.stdout.resume()),
       release: async (timeMsMax) => mine() && (await this.#release(run, timeMsMax)),
       kill: () => this.kill(),
-      get ranOutOfMemory() {
-        return outOfMemory.test(stderr());
-      },
+      ranOutOfMemory: () => outOfMemory.test(this.#stderr),
     };
   }
 

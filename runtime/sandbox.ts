@@ -306,7 +306,7 @@ class SandboxRun {
   #hostExited(): void {
     if (this.#phase === "stopping") return;
     if (this.#phase === "ended") return;
-    if (this.#watchdog.ranOutOfMemory() || this.#host.ranOutOfMemory) {
+    if (this.#watchdog.ranOutOfMemory() || this.#host.ranOutOfMemory()) {
       this.#fail(memoryError(this.#watchdog.usage().memoryPeakBytes, this.#step.limits.memoryBytesMax));
       return;
     }

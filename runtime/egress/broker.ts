@@ -9,8 +9,8 @@ import type { EgressSettings } from "../../protocol/config.ts";
 import { StepvaultError } from "../../protocol/error.ts";
 import type { NetworkPolicy, RequestRecord } from "../../protocol/job.ts";
 import type { Limits } from "../../protocol/limits.ts";
-import type { GuestRequest, GuestResponse } from "../bridge/messages.ts";
 import { portOf } from "../../protocol/network.ts";
+import type { GuestRequest, GuestResponse } from "../bridge/messages.ts";
 import { pinAddress, resolveName } from "./address.ts";
 import { checkPolicy } from "./policy.ts";
 
@@ -163,16 +163,16 @@ export class EgressBroker {
     }
   }
 
-  /** Addresses of those of the deployment's own servers that listen on this port. */
+  /** Addresses of those of the deployment's own servers that listen on this port, as this machine reaches them. */
   async #ownAddresses(port: number): Promise<ReadonlySet<string>> {
-    const { own, nameServers } = this.#options;
+    const { own } = this.#options;
     const hosts = own.flatMap((pair) => {
       const url = URL.parse(`http://${pair}/`);
       return url !== null && portOf(url) === port ? [url.hostname.replace(/^\[(.*)\]$/, "$1")] : [];
     });
     // A name that does not resolve now is no reason to refuse what the step asks for.
     const found = await Promise.all(
-      hosts.map(async (host) => (isIP(host) ? [host] : await resolveName(host, nameServers).catch(() => []))),
+      hosts.map(async (host) => (isIP(host) ? [host] : await resolveName(host, []).catch(() => []))),
     );
     return new Set(found.flat());
   }

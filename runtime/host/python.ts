@@ -46,6 +46,7 @@ export async function createPythonSession(worker: WorkerPort, snapshotFile: stri
     target.onDeliver((event) => enter(receive, [event]));
     return enter;
   };
+  // Not by way of an entry: before the run nothing that waits is a stalled step.
   port.onDeliver((event) => receive.applyIgnored(undefined, [event]));
   const snapshot = { state, runs: Buffer.from(runs).toString("latin1"), pages, packages };
   await bootInterpreter(guest, { wasm, snapshot });

@@ -35,6 +35,18 @@ describe("parseConfig()", () => {
     });
     expect(config.limitMaxima.wallTimeMsMax).toBe(5_000);
   });
+  test("knows the deployment's own servers, and name servers by address alone", () => {
+    const { egress } = parseConfig({
+      STEPVAULT_DATABASE_URL: "postgres://user:word@db.example/stepvault",
+      STEPVAULT_REDIS_URL: "redis://127.0.0.1:6400",
+      STEPVAULT_EGRESS_NAME_SERVERS: "9.9.9.9, 127.0.0.1:5353,::1,[::1]:53",
+    });
+    expect(egress.own).toEqual(["db.example:5432", "127.0.0.1:6400"]);
+    expect(egress.nameServers).toEqual(["9.9.9.9", "127.0.0.1:5353", "::1", "[::1]:53"]);
+    for (const text of ["dns.example", "dns.example:53", "9.9.9.9:", "9.9.9"]) {
+      expect(failure({ STEPVAULT_EGRESS_NAME_SERVERS: text }).code).toBe("ERR_CONFIG_INVALID");
+    }
+  });
   test("names every wrong key with its rule, and no value", () => {
     const wrong = {
       STEPVAULT_REGION: "sk-pasted",
