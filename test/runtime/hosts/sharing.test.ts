@@ -7,6 +7,7 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Language } from "../../../protocol/job.ts";
+import type { HostLease } from "../../../runtime/host-pool.ts";
 import type { Sandbox, SandboxOptions } from "../../../runtime/sandbox.ts";
 import { eventually, hostsOf, isAlive } from "../../helpers/processes.ts";
 import { openTestSandbox, runStep, type StepOptions, type StepRun } from "../../helpers/sandbox.ts";
@@ -69,15 +70,23 @@ describe("isolation", () => {
     expect((await run("return 3", { projectId: "c" }, "python")).output).toBe(3);
     expect(hostsOf()).toHaveLength(1);
   });
-  test("runs one after the other share few hosts: a fresh one is not taken while used ones are about to be ready", async () => {
+  test("a run waits for one of two used hosts that are nearly ready, and takes a fresh one rather than wait for one", async () => {
     sandbox = openTestSandbox([], 1, { isolation: "project" });
-    let most = 0;
-    for (let i = 0; i < 60; i++) {
-      expect((await runStep(sandbox, "javascript", "return 1")).output).toBe(1);
-      most = Math.max(most, hostsOf().length);
-    }
-    // Three of the project, a fresh one of each language, and one on its way.
-    expect(most).toBeLessThanOrEqual(6);
+    const { pool } = sandbox;
+    const take = async (): Promise<HostLease> => await pool.take({ language: "javascript", projectId: "a" });
+    const [first, second] = [await take(), await take()];
+    await eventually("a fresh host of each language waits", () => pool.count().idle === 2);
+    const left = Promise.withResolvers<boolean>();
+    first.giveBack(left.promise);
+    second.giveBack(new Promise(() => {}));
+    let third: HostLease | undefined;
+    const taken = take().then((lease) => (third = lease));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect([third, pool.count().idle]).toEqual([undefined, 2]);
+    left.resolve(true);
+    expect((await taken).host).toBe(first.host);
+    const { host } = await take();
+    expect([first.host, second.host]).not.toContain(host);
   });
   test("there are never more hosts than allowed", async () => {
     open({ isolation: "run", hostsMax: 2 });
