@@ -127,7 +127,7 @@ function pick(secrets: readonly SecretValue[], references: readonly Reference[])
   for (const reference of references) if (!first.has(reference.name)) first.set(reference.name, reference);
   return [...first.values()].map(({ name, line, column }) => {
     const secret = byName.get(name) ?? byName.get(name.replace(/^chains_/, ""));
-    if (secret !== undefined) return new SecretValue(name, secret.expose());
+    if (secret !== undefined) return new SecretValue(name, secret.expose(), secret.policy);
     const closest = closestName(name, [...byName.keys()]);
     const position = line === undefined ? undefined : { line, column: column ?? 0 };
     throw new StepvaultError(

@@ -44,6 +44,7 @@ const levelStyles: Record<string, Style> = {
   error: "red",
   stdout: "green",
   stderr: "yellow",
+  security: "red",
 };
 
 type ShownEvent = RunEventBody & Partial<Pick<RunEvent, "time">>;
@@ -75,6 +76,10 @@ export class EventPrinter {
         return this.#lines(time, "request", [
           `${method} ${host}${path} ${status ?? "failed"}, ${bytes} bytes, ${ms} ms`,
         ]);
+      }
+      case "security": {
+        const { action, reason, secrets, method, host } = event;
+        return this.#lines(time, "security", [`${action}: ${secrets.join(", ")} in ${method} ${host} (${reason})`]);
       }
       case "error": {
         const { code, message, line, column, excerpt } = event.error;

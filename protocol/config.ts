@@ -13,6 +13,9 @@ const hostPort = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
 export const isolationModes = ["run", "project", "isolate"] as const;
 export type IsolationMode = (typeof isolationModes)[number];
 
+export const egressGuards = ["off", "report", "block"] as const;
+export type EgressGuard = (typeof egressGuards)[number];
+
 function packagesSetting(what: string, language: string): string {
   return `Folder of the ${what} that ${language} steps may import, with a lock file (\`stepvault packages lock DIR\`); what is not as locked stops the start`;
 }
@@ -124,6 +127,17 @@ const settingsSchema = z.object({
       "addresses, each with or without a port, separated by commas",
     )
     .describe("Name servers for the requests of steps, by address, comma separated; none: the machine's own resolver"),
+  STEPVAULT_EGRESS_CA_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("PEM file of certificate authorities that the requests of steps trust besides the public ones"),
+  STEPVAULT_EGRESS_GUARD: z
+    .enum(egressGuards)
+    .optional()
+    .describe(
+      "What happens to a request that holds a readable secret's value for a host outside the secret's list: off sends it, report sends it and says so, block refuses it, also for a secret without a list; none: block for a secret with a list, and one without is named in the request's event",
+    ),
 });
 
 function isNameServer(text: string): boolean {
@@ -163,6 +177,10 @@ export interface EgressSettings {
   readonly own: readonly string[];
   /** Who is asked for names, as `address[:port]`; the machine's own resolver when there is none. */
   readonly nameServers: readonly string[];
+  /** PEM file of certificate authorities that are trusted besides the public ones. */
+  readonly caFile?: string | undefined;
+  /** What happens to a readable secret's value on its way to another host; by the secret's own list when absent. */
+  readonly guard?: EgressGuard | undefined;
 }
 
 export interface Config {
@@ -224,6 +242,8 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       open: splitList(settings.STEPVAULT_EGRESS_OPEN),
       own: [...serverOf(settings.STEPVAULT_DATABASE_URL, 5432), ...serverOf(settings.STEPVAULT_REDIS_URL, 6379)],
       nameServers: splitList(settings.STEPVAULT_EGRESS_NAME_SERVERS),
+      caFile: settings.STEPVAULT_EGRESS_CA_FILE,
+      guard: settings.STEPVAULT_EGRESS_GUARD,
     },
     limitMaxima: Object.fromEntries(limitNames.map((name) => [name, maxima[maximumKeys[name]]])) as Limits,
   });

@@ -117,6 +117,11 @@ export const errorCodes = {
     meaning: "A secret's value is empty, too large or not valid UTF-8 text",
     mend: "Store 1 to 65,536 bytes of UTF-8",
   },
+  ERR_SECRET_POLICY_INVALID: {
+    fault: "user",
+    meaning: "A secret's policy does not match the schema, or would loosen what the secret was sealed for",
+    mend: "Compare the policy with docs/sealed-secrets.md; a sealed secret needs hosts, and becomes readable only with a new value",
+  },
   ERR_SECRET_TAMPERED: {
     fault: "system",
     meaning:
@@ -183,6 +188,16 @@ export const errorCodes = {
     meaning: "A request body is larger than its limit",
     mend: "Send less in one request, or raise limits.requestBytesMax",
   },
+  ERR_LIMIT_UPLOAD_BYTES: {
+    fault: "limit",
+    meaning: "All request bodies of the run together are larger than their limit",
+    mend: "Send less, or raise limits.uploadBytesMax",
+  },
+  ERR_LIMIT_DOWNLOAD_BYTES: {
+    fault: "limit",
+    meaning: "All response bodies of the run together are larger than their limit",
+    mend: "Ask for less, or raise limits.downloadBytesMax",
+  },
   ERR_LIMIT_RESPONSE_BYTES: {
     fault: "limit",
     meaning: "A response body is larger than its limit",
@@ -198,6 +213,11 @@ export const errorCodes = {
     meaning: "The step asks for a limit above the maximum that the operator allows",
     mend: "Lower the limit in the step, or have the operator raise its maximum",
   },
+  ERR_NETWORK_POLICY_INVALID: {
+    fault: "user",
+    meaning: "A network policy is neither none nor open nor a list of rules",
+    mend: "Write each rule as [METHODS ][scheme://]host[:port]; see docs/steps.md#network",
+  },
   ERR_EGRESS_REFUSED: {
     fault: "user",
     meaning: "A network request was refused by the step's policy or because its address is private",
@@ -207,6 +227,21 @@ export const errorCodes = {
     fault: "user",
     meaning: "A network request could not be completed (name, connection, TLS, timeout or protocol)",
     mend: "Check the URL and whether the server answers; the message gives the kind of failure",
+  },
+  ERR_EGRESS_GUARD: {
+    fault: "user",
+    meaning: "A request held the value of a secret and was bound for a host that is not one of the secret's",
+    mend: "Send the secret to its own hosts only, or add the host to the secret's policy; see docs/sealed-secrets.md",
+  },
+  ERR_SEALED_REFUSED: {
+    fault: "user",
+    meaning: "A sealed secret was to go to a host, over a connection or into a place that its policy does not allow",
+    mend: "The message names the secret and what is not allowed; allow it in the secret's policy, or send the secret another way",
+  },
+  ERR_SIGN_INVALID: {
+    fault: "user",
+    meaning: "Something cannot be signed: the options are wrong, or the secret is no key of the kind that they need",
+    mend: "Compare the options with docs/sealed-secrets.md; keys for RS256 and ES256 are PEM",
   },
   ERR_RUN_CANCELLED: {
     fault: "user",

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { type ErrorCode, errorCodes, StepvaultError } from "./error.ts";
 import { idSchema } from "./ids.ts";
 import { payloadLimits, stepLimitsSchema } from "./limits.ts";
-import { parseNetworkRule } from "./network.ts";
+import { networkRuleSchema } from "./network.ts";
 
 export const languages = ["javascript", "typescript", "python"] as const;
 export type Language = (typeof languages)[number];
@@ -22,11 +22,6 @@ export function interpreterOf(language: Language): Interpreter {
 
 /** A JSON value, as `JSON.parse` gives it. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
-
-const networkRuleSchema = z
-  .string()
-  .max(300)
-  .refine((text) => parseNetworkRule(text) !== undefined, "[METHODS ][scheme://]host[:port]");
 
 /** `none`, `open` (any public address), or a list of rules: `[METHODS ][scheme://]host[:port]`. */
 export const networkPolicySchema = z.union([z.enum(["none", "open"]), z.array(networkRuleSchema).max(100)]);
@@ -43,6 +38,8 @@ const adHocStepSchema = z.strictObject({
 const savedStepSchema = z.strictObject({ id: idSchema, version: z.int().positive().optional() });
 
 export type AdHocStep = z.infer<typeof adHocStepSchema>;
+/** A step as somebody writes it. */
+export type StepInput = z.input<typeof adHocStepSchema>;
 
 export const jobSchema = z.strictObject({
   projectId: idSchema,
@@ -120,8 +117,29 @@ export interface RequestRecord {
   rule: string | null;
   /** null when no answer came. */
   status: number | null;
+  /** Of the request's body. */
+  bytesSent: number;
+  /** Of the answer's body, as it came over the network. */
   bytes: number;
+  /** Until the answer began; null when none came. */
+  headersMs: number | null;
   ms: number;
+  /** Names of the secrets that it carried, sealed and readable ones. */
+  secrets: string[];
+}
+
+/** A request in which a secret was to go where its policy does not allow it. */
+export interface SecurityRecord {
+  /** `blocked`: nothing was sent. `reported`: it was sent, as the operator's settings have it. */
+  action: "blocked" | "reported";
+  /**
+   * `host`: the host is not one of the secret's. `place`: the secret may not stand there. `transport`: the connection is
+   * not encrypted. `redirect`: an answer leads a request with a sealed secret astray.
+   */
+  reason: "host" | "place" | "transport" | "redirect";
+  secrets: string[];
+  method: string;
+  host: string;
 }
 
 /** What happened in a run, before it has its number. All text has been redacted. */
@@ -130,6 +148,7 @@ export type RunEventBody =
   | { kind: "stdout" | "stderr"; text: string }
   | { kind: "log"; level: LogLevel; message: string; fields?: Json }
   | ({ kind: "request" } & RequestRecord)
+  | ({ kind: "security" } & SecurityRecord)
   | { kind: "output"; output: Json }
   | { kind: "error"; error: RunError }
   | { kind: "finished"; status: FinalStatus };
@@ -154,6 +173,9 @@ const statuses: Partial<Record<ErrorCode, FinalStatus>> = {
   ERR_OUTPUT_NOT_JSON: "failed",
   ERR_EGRESS_REFUSED: "failed",
   ERR_EGRESS_FAILED: "failed",
+  ERR_EGRESS_GUARD: "failed",
+  ERR_SEALED_REFUSED: "failed",
+  ERR_SIGN_INVALID: "failed",
   ERR_REDACTION_FAILED: "failed",
   ERR_INTERNAL: "failed",
 };
@@ -188,6 +210,13 @@ export function parseJob(payload: unknown): Job {
   return job;
 }
 
+/** A step by itself, with the checks that it gets in a job. Throws what parseJob throws. */
+export function parseStep(projectId: string, step: StepInput): AdHocStep {
+  const parsed = parseJob({ projectId, step });
+  if ("code" in parsed.step) return parsed.step;
+  throw new StepvaultError("ERR_JOB_INVALID", "Cannot read the step: it has no code of its own");
+}
+
 function readPayload(payload: unknown): z.ZodSafeParseResult<Job> {
   try {
     return jobSchema.safeParse(payload);
@@ -209,26 +238,36 @@ function describeIssues(error: z.ZodError, payload: unknown): string {
     .flatMap((issue) => chooseBranch(issue, payload))
     .slice(0, 10)
     .map((issue) => {
-      const path = issue.path.length === 0 ? "the payload" : issue.path.map((part) => safeKey(String(part))).join(".");
+      const path = issue.path.length === 0 ? "the payload" : issue.path.map(safeKey).join(".");
       if (issue.code === "unrecognized_keys") return `${path} has ${issue.keys.length} unknown key(s)`;
+      // Rules of our own say what is right, and nothing of what was given.
+      if (issue.code === "custom") return `${path} must be ${issue.message}`;
       if (issue.code === "invalid_type") return `${path} must be of type ${issue.expected}`;
       return `${path}: ${issue.code.replaceAll("_", " ")}`;
     })
     .join("; ");
 }
 
-/** Of a step's two shapes, the issues of the one that was meant: saved when it names an id, else ad-hoc. */
+/** Of the shapes that a thing may have, the issues of the one that was meant. */
 function chooseBranch(issue: z.core.$ZodIssue, payload: unknown): z.core.$ZodIssue[] {
-  if (issue.code !== "invalid_union" || issue.path.length !== 1) return [issue];
-  const step = (payload as { step?: unknown } | null)?.step;
-  const meantSaved = typeof step === "object" && step !== null && "id" in step;
-  const branch = issue.errors[meantSaved ? 0 : 1] ?? [];
-  return branch.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
+  if (issue.code !== "invalid_union") return [issue];
+  const branch = meantBranch(issue, payload) ?? [];
+  return branch.flatMap((inner) => chooseBranch({ ...inner, path: [...issue.path, ...inner.path] }, payload));
 }
 
-/** A path part may itself be a pasted secret: only plain identifiers of the schema's kind are shown. */
-function safeKey(part: string): string {
-  return /^[A-Za-z][A-Za-z0-9]{0,19}$/.test(part) ? part : "?";
+/** A step is meant as saved when it names an id, else as ad-hoc; of other shapes it is the one that fits furthest. */
+function meantBranch(issue: z.core.$ZodIssueInvalidUnion, payload: unknown): z.core.$ZodIssue[] | undefined {
+  if (issue.path.join(".") === "step") {
+    const step = (payload as { step?: unknown } | null)?.step;
+    return issue.errors[typeof step === "object" && step !== null && "id" in step ? 0 : 1];
+  }
+  const depth = (branch: z.core.$ZodIssue[]): number => Math.max(0, ...branch.map(({ path }) => path.length));
+  return [...issue.errors].sort((a, b) => depth(b) - depth(a))[0];
+}
+
+/** A path part may itself be a pasted secret: only places in lists and plain identifiers of the schema's kind are shown. */
+function safeKey(part: PropertyKey): string {
+  return typeof part === "number" || /^[A-Za-z][A-Za-z0-9]{0,19}$/.test(String(part)) ? String(part) : "?";
 }
 
 function jsonBytes(value: unknown): number {

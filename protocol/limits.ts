@@ -44,8 +44,25 @@ export const limitTable = {
   },
   timersMax: { default: 1_000, min: 0, max: 10_000, meaning: "timers pending at once" },
   requestsMax: { default: 100, min: 0, max: 10_000, meaning: "network requests" },
+  requestsAtOnceMax: { default: 6, min: 1, max: 32, meaning: "network requests under way at once; others wait" },
   requestBytesMax: { default: 10 * MiB, min: 0, max: 64 * MiB, meaning: "one request body, bytes" },
-  responseBytesMax: { default: 10 * MiB, min: 0, max: 64 * MiB, meaning: "one response body, decompressed bytes" },
+  uploadBytesMax: { default: 100 * MiB, min: 0, max: 1024 * MiB, meaning: "all request bodies together, bytes" },
+  responseBytesMax: { default: 10 * MiB, min: 0, max: 1024 * MiB, meaning: "one response body, decompressed bytes" },
+  downloadBytesMax: {
+    default: 100 * MiB,
+    min: 0,
+    max: 4096 * MiB,
+    meaning: "all response bodies together, bytes as they come over the network",
+  },
+  connectTimeMsMax: { default: 10_000, min: 1, max: 60_000, meaning: "time until a server accepts a connection, ms" },
+  headersTimeMsMax: { default: 60_000, min: 1, max: 300_000, meaning: "time until a response begins, ms" },
+  idleTimeMsMax: { default: 60_000, min: 1, max: 300_000, meaning: "time between two parts of a response body, ms" },
+  requestTimeMsMax: {
+    default: 300_000,
+    min: 1,
+    max: 900_000,
+    meaning: "time from a request to the end of its response, ms",
+  },
 } as const satisfies Record<string, LimitEntry>;
 
 export type LimitName = keyof typeof limitTable;

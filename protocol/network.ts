@@ -3,6 +3,7 @@
  * is exact or `*.domain` for everything below it. Without a port a rule means the default port of the scheme, so that an
  * allowed host's database is not allowed along with it. Pure; says nothing about addresses.
  */
+import { z } from "zod";
 
 export interface NetworkRule {
   readonly methods: readonly string[] | undefined;
@@ -32,6 +33,11 @@ export function parseNetworkRule(text: string): NetworkRule | undefined {
     port: port === undefined ? undefined : Number(port),
   };
 }
+
+export const networkRuleSchema = z
+  .string()
+  .max(300)
+  .refine((text) => parseNetworkRule(text) !== undefined, "[METHODS ][scheme://]host[:port]");
 
 /** Whether a rule lets a request pass. */
 export function ruleAllows(rule: NetworkRule, method: string, url: URL): boolean {

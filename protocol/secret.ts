@@ -1,10 +1,12 @@
 /**
  * A secret's name, its value as something that does not print, and the syntax of a reference to it.
  * Everything that carries a value between vault, runtime and redaction carries a SecretValue, so that a stray log or
- * template string shows the name only; `expose()` is the one way out and is easy to search for. Imports nothing of ours.
+ * template string shows the name only; `expose()` is the one way out and is easy to search for. Imports nothing of ours
+ * beyond this folder.
  */
 import { inspect } from "node:util";
 import { z } from "zod";
+import { readablePolicy, type SecretPolicy } from "./secret-policy.ts";
 
 const secretNamePattern = "[A-Za-z_][A-Za-z0-9_]{0,127}";
 
@@ -17,13 +19,15 @@ export type SecretName = z.infer<typeof secretNameSchema>;
 /** Largest secret value, UTF-8 bytes. */
 export const secretValueBytesMax = 65_536;
 
-/** A secret's value. Prints, serializes and concatenates as `[secret NAME]`. */
+/** A secret's value, with what may be done with it. Prints, serializes and concatenates as `[secret NAME]`. */
 export class SecretValue {
   readonly name: string;
+  readonly policy: SecretPolicy;
   readonly #value: string;
 
-  constructor(name: string, value: string) {
+  constructor(name: string, value: string, policy: SecretPolicy = readablePolicy) {
     this.name = name;
+    this.policy = policy;
     this.#value = value;
   }
 

@@ -98,6 +98,16 @@ export class Redactor {
     });
   }
 
+  /**
+   * Names of the secrets that bytes hold in any form, in the order in which they were added; of values that overlap, the
+   * one that `text` would name. What only begins like a value at the end is none. Counts nothing.
+   */
+  find(bytes: Uint8Array): string[] {
+    const whole = this.#spansOf(bytes).filter(({ start, nameEnd }) => nameEnd > start);
+    const found = new Set(whole.map(({ secret }) => secret));
+    return [...found].sort((a, b) => a - b).map((secret) => this.#names[secret]!);
+  }
+
   bytes(bytes: Uint8Array): Uint8Array {
     if (this.#spansOf(bytes).length === 0) return bytes;
     const masker = new Masker(this.#restarted(), this.#onMask);

@@ -105,6 +105,7 @@ export class HostProcess {
   #killed = false;
   #booted = false;
   #stderr = "";
+  #draining: Promise<void> | undefined;
   /** The number of the run that has the host, or had it last. */
   #run = 0;
   #phase: "idle" | "running" | "releasing" | "preparing" = "preparing";
@@ -211,10 +212,7 @@ export class HostProcess {
       pid: this.#pid,
       send: (message) => void (mine() && this.#write(run, message)),
       sendAndDrain: async (message) => {
-        if (!mine() || this.#write(run, message)) return;
-        await new Promise<void>((resolve) => {
-          this.#child.stdin.once("drain", resolve).once("close", resolve);
-        });
+        if (mine() && !this.#write(run, message)) await this.#drained();
       },
       pause: () => void (mine() && this.#child.stdout.pause()),
       resume: () => void (mine() && this.#child.stdout.resume()),
@@ -268,6 +266,20 @@ export class HostProcess {
   /** False when the pipe is full. */
   #write(run: number, message: WorkerMessage): boolean {
     return this.#child.stdin.write(encodeFrame({ run, message }));
+  }
+
+  /** Resolves once the pipe has room again, or is gone. One wait for all who write. */
+  #drained(): Promise<void> {
+    this.#draining ??= new Promise<void>((resolve) => {
+      const { stdin } = this.#child;
+      const done = (): void => {
+        stdin.off("drain", done).off("close", done);
+        this.#draining = undefined;
+        resolve();
+      };
+      stdin.on("drain", done).on("close", done);
+    });
+    return this.#draining;
   }
 
   #readFrames(): void {

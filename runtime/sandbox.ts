@@ -5,20 +5,16 @@
  */
 import type { EgressSettings } from "../protocol/config.ts";
 import { type Position, StepvaultError } from "../protocol/error.ts";
-import {
-  interpreterOf,
-  type Json,
-  type Language,
-  type LogLevel,
-  type NetworkPolicy,
-  type RequestRecord,
-} from "../protocol/job.ts";
+import { interpreterOf, type Json, type Language, type LogLevel, type NetworkPolicy } from "../protocol/job.ts";
 import type { Limits } from "../protocol/limits.ts";
-import { EgressBroker } from "./egress/broker.ts";
+import { EgressBroker, type EgressEvent } from "./egress/broker.ts";
+import { Connections } from "./egress/connections.ts";
+import type { EgressSecrets } from "./egress/secrets.ts";
 import { Budget } from "./bridge/budget.ts";
-import type { CodeReference, GuestRequest, HostError, HostMessage } from "./bridge/messages.ts";
+import type { CodeReference, HostError, HostMessage } from "./bridge/messages.ts";
 import type { HostProcess, HostRun } from "./host-process.ts";
 import { type HostLease, HostPool, type HostPoolOptions } from "./host-pool.ts";
+import { RunRequests } from "./requests.ts";
 import { memoryError, Watchdog } from "./watchdog.ts";
 
 export interface SandboxStep {
@@ -30,6 +26,8 @@ export interface SandboxStep {
   readonly steps: Json;
   readonly limits: Limits;
   readonly network: NetworkPolicy;
+  /** What every step of the project may reach at most. */
+  readonly projectNetwork?: NetworkPolicy | undefined;
 }
 
 /** What a step says while it runs. Nothing of it has been redacted. */
@@ -37,11 +35,16 @@ export type SandboxEvent =
   | { kind: "started" }
   | { kind: "stdout" | "stderr"; text: string }
   | { kind: "log"; level: LogLevel; message: string; fields?: Json | undefined }
-  | ({ kind: "request" } & RequestRecord);
+  | EgressEvent;
 
 export interface SandboxCaller {
-  /** The values of what the code refers to, and the step's rendered inputs. Called once, before any code runs. */
-  resolve(references: readonly CodeReference[]): Promise<{ values: ReadonlyMap<string, string>; inputs: Json }>;
+  /**
+   * The values of what the code refers to, a placeholder for what is sealed, and the step's rendered inputs; and what the
+   * broker must know of these secrets. Called once, before any code runs.
+   */
+  resolve(
+    references: readonly CodeReference[],
+  ): Promise<{ values: ReadonlyMap<string, string>; inputs: Json; egress?: EgressSecrets | undefined }>;
   /** Called in order. While a returned promise is pending the step is made to wait. */
   onEvent(event: SandboxEvent): void | Promise<void>;
   readonly signal?: AbortSignal;
@@ -79,10 +82,13 @@ export interface SandboxOptions extends HostPoolOptions {
 export class Sandbox {
   readonly pool: HostPool;
   #egress: EgressSettings;
+  #connections: Connections;
 
+  /** Throws ERR_CONFIG_INVALID for certificates that cannot be read. */
   constructor({ egress = { open: [], own: [], nameServers: [] }, ...options }: SandboxOptions) {
-    this.pool = new HostPool(options);
     this.#egress = egress;
+    this.#connections = new Connections(egress.caFile);
+    this.pool = new HostPool(options);
   }
 
   /** Starts hosts ahead of the first run, so that a broken installation shows at start. Throws ERR_SANDBOX_START. */
@@ -100,26 +106,27 @@ export class Sandbox {
   /** `lost`: the host failed before it had read the step. */
   async #runOnce(step: SandboxStep, caller: SandboxCaller): Promise<{ outcome: SandboxOutcome; lost: boolean }> {
     let lease: HostLease;
-    let broker: EgressBroker;
     try {
-      broker = new EgressBroker({ policy: step.network, limits: step.limits, ...this.#egress });
       const language = interpreterOf(step.language);
       lease = await this.pool.take({ language, projectId: step.projectId, signal: caller.signal });
     } catch (error) {
       return { outcome: { error: asError(error), usage: { wallMs: 0, cpuMs: 0, memoryPeakBytes: 0 } }, lost: false };
     }
-    const run = new SandboxRun(lease.host, step, caller, broker);
+    const run = new SandboxRun(lease.host, step, caller, (onEvent) => this.#openBroker(step, onEvent));
     void run.ended.then(() => lease.giveBack(run.left));
-    try {
-      const outcome = await run.finished;
-      return { outcome, lost: run.lost };
-    } finally {
-      broker.close();
-    }
+    const outcome = await run.finished;
+    return { outcome, lost: run.lost };
   }
 
   async close(): Promise<void> {
     await this.pool.close();
+    await this.#connections.close();
+  }
+
+  #openBroker(step: SandboxStep, onEvent: (event: EgressEvent) => void): EgressBroker {
+    const { projectId, network: policy, projectNetwork: projectPolicy, limits } = step;
+    const connections = this.#connections;
+    return new EgressBroker({ ...this.#egress, projectId, connections, policy, projectPolicy, limits, onEvent });
   }
 }
 
@@ -150,9 +157,7 @@ class SandboxRun {
   /** Events are handed on one after the other, in the order in which the host sent them. */
   #events: Promise<void> = Promise.resolve();
   #eventsPending = 0;
-  #aborts = new Map<number, AbortController>();
-  #waitingRequests: (() => void)[] = [];
-  #requestsUnderWay = 0;
+  #requests: RunRequests;
   /** The host was gone, or not to be trusted, before it had read the step. */
   lost = false;
   #started = false;
@@ -162,15 +167,26 @@ class SandboxRun {
     this.#fail(new StepvaultError("ERR_RUN_CANCELLED", "Cannot go on: the run was cancelled"));
   };
 
-  constructor(host: HostProcess, step: SandboxStep, caller: SandboxCaller, broker: EgressBroker) {
+  constructor(
+    host: HostProcess,
+    step: SandboxStep,
+    caller: SandboxCaller,
+    openBroker: (onEvent: (event: EgressEvent) => void) => EgressBroker,
+  ) {
     this.#step = step;
     this.#caller = caller;
-    this.#broker = broker;
+    this.#broker = openBroker((event) => this.#emit(event));
     this.#budget = new Budget(step.limits);
     this.finished = new Promise((resolve) => (this.#finish = resolve));
     this.ended = new Promise((resolve) => (this.#tellEnd = resolve));
     this.left = new Promise((resolve) => (this.#leave = resolve));
     this.#host = host.beginRun({ onMessage: (message) => this.#receive(message), onExit: () => this.#hostExited() });
+    this.#requests = new RunRequests({
+      host: this.#host,
+      broker: this.#broker,
+      limits: step.limits,
+      onLimit: (error) => this.#fail(error),
+    });
     // Reading a step is bounded like running one: code can be written to take long or much to read.
     this.#watchdog = new Watchdog(host.pid, { ...step.limits, wallTimeMsMax: prepareTimeMsMax }, (error) =>
       this.#fail(error),
@@ -211,10 +227,16 @@ class SandboxRun {
       }
       case "request":
         if (this.#within(this.#budget.call(message) ?? this.#budget.request(message.request)))
-          void this.#request(message.id, message.request);
+          void this.#requests.start(message.id, message.request);
+        return true;
+      case "sign":
+        if (this.#within(this.#budget.call(message) ?? this.#budget.sign())) void this.#requests.sign(message);
+        return true;
+      case "read":
+        if (this.#within(this.#budget.call(message))) this.#requests.read(message.id, message.bytes);
         return true;
       case "abort":
-        if (this.#within(this.#budget.call(message))) this.#aborts.get(message.id)?.abort();
+        if (this.#within(this.#budget.call(message))) this.#requests.abort(message.id);
         return true;
       case "done":
         if (this.#within(this.#budget.output(message.output))) this.#end({ output: message.output });
@@ -236,8 +258,9 @@ class SandboxRun {
 
   async #execute(references: CodeReference[]): Promise<void> {
     this.#watchdog.stop();
-    const { values, inputs } = await this.#caller.resolve(references);
+    const { values, inputs, egress } = await this.#caller.resolve(references);
     if (this.#phase !== "resolving") return;
+    this.#broker.secrets = egress;
     this.#phase = "running";
     const { params, steps, limits } = this.#step;
     this.#watchdog = new Watchdog(this.#host.pid, limits, (error) => void this.#stop(error));
@@ -267,37 +290,12 @@ class SandboxRun {
       });
   }
 
-  /** Sends a request once few enough are under way: each holds its whole answer in the worker's memory. */
-  async #request(id: number, request: GuestRequest): Promise<void> {
-    const abort = new AbortController();
-    this.#aborts.set(id, abort);
-    if (this.#requestsUnderWay >= requestsUnderWayMax)
-      await new Promise<void>((resolve) => this.#waitingRequests.push(resolve));
-    this.#requestsUnderWay += 1;
-    try {
-      if (this.#phase !== "running") return;
-      const response = await this.#broker.request(request, {
-        signal: abort.signal,
-        onRecord: (record) => this.#emit({ kind: "request", ...record }),
-      });
-      await this.#host.sendAndDrain({ type: "response", id, response });
-    } catch (error) {
-      const known = asError(error);
-      if (known.fault === "limit") this.#fail(known);
-      else this.#host.send({ type: "response", id, error: { code: known.code, message: known.message } });
-    } finally {
-      this.#aborts.delete(id);
-      this.#requestsUnderWay -= 1;
-      this.#waitingRequests.shift()?.();
-    }
-  }
-
   /** Has the host end the step's isolate, so that what it said arrives; a host that does not answer is killed. */
   async #stop(error: StepvaultError): Promise<void> {
     if (this.#phase !== "running") return;
     this.#usage = this.#watchdog.usage();
     this.#phase = "stopping";
-    this.#abortRequests();
+    this.#requests.close();
     // Memory can grow faster than a host can answer.
     if (error.code !== "ERR_LIMIT_MEMORY") await this.#host.release(stopTimeMsMax);
     this.#fail(error);
@@ -333,7 +331,7 @@ class SandboxRun {
     this.#phase = "ended";
     this.#caller.signal?.removeEventListener("abort", this.#onAbort);
     this.#watchdog.stop();
-    this.#abortRequests();
+    this.#requests.close();
     this.#tellEnd();
     void this.#leaveHost(clean);
     // The end is told after the last event, so that a run's events are complete when it is over.
@@ -345,10 +343,6 @@ class SandboxRun {
     if (!quiet) this.#host.kill();
     this.#leave(quiet);
   }
-
-  #abortRequests(): void {
-    for (const abort of this.#aborts.values()) abort.abort();
-  }
 }
 
 /** A place only when it lies in the code: a step chooses these numbers, and a number can be a secret. */
@@ -358,9 +352,6 @@ function checkedPosition(code: string, line?: number, column?: number): Position
   if (text === undefined) return undefined;
   return { line, column: column !== undefined && column <= text.length + 1 ? column : 1 };
 }
-
-/** Requests of one run that are under way at once. */
-const requestsUnderWayMax = 4;
 
 const eventsPendingMax = 64;
 

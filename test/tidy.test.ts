@@ -42,7 +42,13 @@ const packageOwners: Record<string, readonly string[]> = {
 const onlyIn = {
   "process.env": ["cli/doctor.ts", "cli/run.ts", "cli/start.ts"],
   "as Redacted": ["worker/run-redaction.ts"],
-  ".expose()": ["cli/redact.ts", "cli/run.ts", "worker/execute.ts", "worker/run-redaction.ts"],
+  ".expose()": [
+    "cli/redact.ts",
+    "cli/run.ts",
+    "runtime/egress/sealed.ts",
+    "worker/run-egress.ts",
+    "worker/run-redaction.ts",
+  ],
   createDecipheriv: ["vault/crypto.ts"],
 } as const;
 

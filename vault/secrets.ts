@@ -1,18 +1,16 @@
 /**
- * A project's secrets: writing, listing and switching them. Values are sealed before they reach a statement and are not
- * read here; resolving them for a run is in resolve.ts. No function takes or gives another project's secret.
+ * A project's secrets: writing, listing and switching them. Values are sealed before they reach a statement, and none is
+ * given to a caller; resolving them for a run is in resolve.ts. No function takes or gives another project's secret.
  */
 import type { Queryable, Transactional } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import { createId } from "../protocol/ids.ts";
+import { readablePolicy, type SecretPolicy, type SecretPolicyInput } from "../protocol/secret-policy.ts";
 import { type SecretName, secretNameSchema, secretValueBytesMax } from "../protocol/secret.ts";
-import { seal, SealBrokenError } from "./crypto.ts";
-import { provideDataKey, withDataKey } from "./data-keys.ts";
 import type { MasterKey } from "./master-key.ts";
-import { getProject, parseId } from "./tenancy.ts";
-
-/** The redactor masks nothing shorter, blanks around it aside: it would match ordinary text. */
-const maskableCharactersMin = 4;
+import { parsePolicy, parsePolicyText } from "./policies.ts";
+import { getProject, parseId, type Project } from "./tenancy.ts";
+import { addVersion, openVersion, readCurrentVersions } from "./versions.ts";
 
 export interface SecretMetadata {
   readonly id: string;
@@ -21,73 +19,88 @@ export interface SecretMetadata {
   readonly disabled: boolean;
   /** Whether the value is long enough for redaction to mask it. */
   readonly maskable: boolean;
+  readonly policy: SecretPolicy;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
 
-/** Everything that a sealed value is bound to. */
-interface ValueContext {
-  readonly organizationId: string;
-  readonly projectId: string;
-  readonly secretId: string;
-  readonly name: string;
-  readonly version: number;
-  readonly dataKeyId: string;
-}
-
-export function valueContext(context: ValueContext): string[] {
-  const { organizationId, projectId, secretId, name, version, dataKeyId } = context;
-  return ["secret value", organizationId, projectId, secretId, name, String(version), dataKeyId];
-}
-
 /**
- * Stores a value as the next version of a secret, making the secret when it is new, and gives the version. Throws
- * ERR_SECRET_NAME_INVALID, ERR_SECRET_VALUE_INVALID, ERR_PROJECT_UNKNOWN.
+ * Stores a value as the next version of a secret, making the secret when it is new, and gives the version. Without a
+ * policy the secret keeps the one that it has; a new one is readable. Throws ERR_SECRET_NAME_INVALID,
+ * ERR_SECRET_VALUE_INVALID, ERR_SECRET_POLICY_INVALID, ERR_PROJECT_UNKNOWN, and ERR_SECRET_TAMPERED when the policy to be
+ * kept is not the one that was sealed.
  */
 export async function setSecret(
   database: Transactional,
   master: MasterKey,
-  { projectId, name, value }: { projectId: string; name: string; value: string },
+  request: { projectId: string; name: string; value: string; policy?: SecretPolicyInput | undefined },
 ): Promise<number> {
+  const { projectId, name, value, policy } = request;
   const secretName = parseSecretName(name);
   checkValue(secretName, value);
+  const given = policy === undefined ? undefined : parsePolicy(policy, `set the secret ${secretName}`);
   return await database.transaction(async (client) => {
     const project = await getProject(client, projectId);
-    const dataKey = await provideDataKey(client, master, project);
     const secret = await lockSecret(client, project.id, secretName);
-    const version = secret.version + 1;
-    const context = valueContext({
-      organizationId: project.organizationId,
-      projectId: project.id,
-      secretId: secret.id,
-      name: secretName,
-      version,
-      dataKeyId: dataKey.id,
-    });
-    const plaintext = Buffer.from(value, "utf8");
-    const ciphertext = sealValue(() => withDataKey(master, project, dataKey, (key) => seal(key, context, plaintext)));
-    plaintext.fill(0);
-    await client.query(
-      `insert into secret_versions (secret_id, version, data_key_id, ciphertext, maskable)
-       values ($1, $2, $3, $4, $5)`,
-      [secret.id, version, dataKey.id, ciphertext, isMaskable(value)],
-    );
-    await client.query("update secrets set current_version = $2, updated_at = now() where id = $1", [
-      secret.id,
-      version,
-    ]);
-    return version;
+    let next = given ?? readablePolicy;
+    if (given === undefined && secret.version > 0) {
+      next = (await openCurrent(client, master, { project, name: secretName })).policy;
+    }
+    return await addVersion(client, master, { project, secret, value, policy: next });
   });
 }
 
-/** The only seal that is opened while a value is sealed is the one around the project's data key. */
-function sealValue(work: () => Buffer): Buffer {
-  try {
-    return work();
-  } catch (error) {
-    if (!(error instanceof SealBrokenError)) throw error;
-    throw new StepvaultError("ERR_SECRET_TAMPERED", "Cannot set the secret: the project's data key does not open");
-  }
+/**
+ * Stores the same value with another policy as the next version of a secret, and gives the version. A sealed secret does
+ * not become readable: who sets a policy need not know the value, and could then have a step tell it. Throws
+ * ERR_SECRET_NAME_INVALID, ERR_SECRET_POLICY_INVALID, ERR_SECRET_VALUE_INVALID when the value is too short to be sealed,
+ * ERR_SECRET_UNKNOWN, ERR_SECRET_TAMPERED, ERR_PROJECT_UNKNOWN.
+ */
+export async function setSecretPolicy(
+  database: Transactional,
+  master: MasterKey,
+  { projectId, name, policy }: { projectId: string; name: string; policy: SecretPolicyInput },
+): Promise<number> {
+  const secretName = parseSecretName(name);
+  const given = parsePolicy(policy, `set the policy of the secret ${secretName}`);
+  return await database.transaction(async (client) => {
+    const project = await getProject(client, projectId);
+    const { rows } = await client.query<{ id: string; name: string; version: number }>(
+      "select id, name, current_version as version from secrets where project_id = $1 and name = $2 for update",
+      [project.id, secretName],
+    );
+    const [secret] = rows;
+    if (secret === undefined) throw unknownSecret("set the policy of", secretName);
+    const current = await openCurrent(client, master, { project, name: secretName });
+    if (current.policy.sealed && !given.sealed) {
+      throw new StepvaultError(
+        "ERR_SECRET_POLICY_INVALID",
+        `Cannot set the policy of the secret ${secretName}: it is sealed, and becomes readable only when its value is given again with a readable policy`,
+      );
+    }
+    return await addVersion(client, master, { project, secret, value: current.value, policy: given });
+  });
+}
+
+/**
+ * What a secret has, for its next version. Opened also when only the policy is wanted: a policy that was changed in the
+ * database must not be sealed anew by the next one who sets a value.
+ */
+async function openCurrent(
+  client: Queryable,
+  master: MasterKey,
+  { project, name }: { project: Project; name: SecretName },
+): Promise<{ value: string; policy: SecretPolicy }> {
+  const [stored] = await readCurrentVersions(client, project.id, [name]);
+  return openVersion(
+    master,
+    stored!,
+    (why) =>
+      new StepvaultError(
+        "ERR_SECRET_TAMPERED",
+        `Cannot keep what the secret ${name} has: ${why}; set its value and its policy anew`,
+      ),
+  );
 }
 
 /** The secret's row, made when missing and locked until the transaction ends, so that versions are consecutive. */
@@ -95,7 +108,7 @@ async function lockSecret(
   client: Queryable,
   projectId: string,
   name: SecretName,
-): Promise<{ id: string; version: number }> {
+): Promise<{ id: string; name: string; version: number }> {
   const { rows } = await client.query<{ id: string; name: string; version: number }>(
     `insert into secrets (id, project_id, name) values ($1, $2, $3)
      on conflict (project_id, lower(name)) do update set updated_at = now()
@@ -110,17 +123,29 @@ async function lockSecret(
   );
 }
 
-/** The project's secrets by name, without values. Throws ERR_PROJECT_UNKNOWN. */
+/**
+ * The project's secrets by name, without values. The policies are what the rows say: one that was changed in the database
+ * is shown as it is now, and no value goes with it, as resolving opens what was sealed. A text that is no policy is an
+ * error and not a guess: any policy shown in its place could be taken for the secret's. Throws ERR_PROJECT_UNKNOWN,
+ * ERR_SECRET_TAMPERED.
+ */
 export async function listSecrets(database: Queryable, projectId: string): Promise<SecretMetadata[]> {
   const project = await getProject(database, projectId);
-  const { rows } = await database.query<SecretMetadata>(
-    `select s.id, s.name, s.current_version as version, s.disabled_at is not null as disabled, v.maskable,
+  const { rows } = await database.query<Omit<SecretMetadata, "policy"> & { policy: string | null }>(
+    `select s.id, s.name, s.current_version as version, s.disabled_at is not null as disabled, v.maskable, v.policy,
             s.created_at as "createdAt", s.updated_at as "updatedAt"
      from secrets s join secret_versions v on v.secret_id = s.id and v.version = s.current_version
      where s.project_id = $1 order by s.name`,
     [project.id],
   );
-  return rows;
+  return rows.map((row) => {
+    const policy = parsePolicyText(row.policy);
+    if (policy !== undefined) return { ...row, policy };
+    throw new StepvaultError(
+      "ERR_SECRET_TAMPERED",
+      `Cannot list the secret ${row.name}: its stored policy is none; set its value and its policy anew`,
+    );
+  });
 }
 
 /** Removes a secret with all its versions. Throws ERR_SECRET_UNKNOWN. */
@@ -175,8 +200,4 @@ function checkValue(name: SecretName, value: string): void {
       `Cannot set the secret ${name}: its value holds half a surrogate pair, which UTF-8 cannot hold`,
     );
   }
-}
-
-function isMaskable(value: string): boolean {
-  return Array.from(value.trim()).length >= maskableCharactersMin;
 }

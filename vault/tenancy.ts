@@ -4,6 +4,7 @@
 import type { Queryable } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import { createId, idSchema } from "../protocol/ids.ts";
+import { type NetworkPolicy, networkPolicySchema } from "../protocol/job.ts";
 
 export interface Organization {
   readonly id: string;
@@ -15,11 +16,13 @@ export interface Project {
   readonly id: string;
   readonly organizationId: string;
   readonly name: string;
+  /** What every step of the project may reach at most; null: what the step itself may. */
+  readonly network: NetworkPolicy | null;
   readonly createdAt: Date;
 }
 
 const organizationColumns = `id, name, created_at as "createdAt"`;
-const projectColumns = `id, organization_id as "organizationId", name, created_at as "createdAt"`;
+const projectColumns = `id, organization_id as "organizationId", name, network, created_at as "createdAt"`;
 
 /** Throws ERR_NAME_INVALID. */
 export async function createOrganization(database: Queryable, name: string): Promise<Organization> {
@@ -62,6 +65,26 @@ export async function listProjects(database: Queryable, organizationId: string):
     [parseId(organizationId, "organization")],
   );
   return rows;
+}
+
+/** Sets what every step of the project may reach at most. Throws ERR_NETWORK_POLICY_INVALID or ERR_PROJECT_UNKNOWN. */
+export async function setProjectNetwork(
+  database: Queryable,
+  projectId: string,
+  network: NetworkPolicy | null,
+): Promise<Project> {
+  const parsed = networkPolicySchema.nullable().safeParse(network);
+  if (!parsed.success) {
+    throw new StepvaultError(
+      "ERR_NETWORK_POLICY_INVALID",
+      "Cannot set the network policy: it must be none, open, or at most 100 rules [METHODS ][scheme://]host[:port]",
+    );
+  }
+  const { rows } = await database.query<Project>(
+    `update projects set network = $2 where id = $1 returning ${projectColumns}`,
+    [parseId(projectId, "project"), parsed.data === null ? null : JSON.stringify(parsed.data)],
+  );
+  return rows[0] ?? unknown(projectId, "project");
 }
 
 type Kind = "organization" | "project";

@@ -4,10 +4,12 @@
  */
 import type { Queryable, Transactional } from "../database/server.ts";
 import type { Config } from "../protocol/config.ts";
+import type { NetworkPolicy } from "../protocol/job.ts";
+import type { SecretPolicyInput } from "../protocol/secret-policy.ts";
 import type { SecretValue } from "../protocol/secret.ts";
 import { type MasterKey, openMasterKey } from "./master-key.ts";
 import { resolveSecrets, type SecretReference } from "./resolve.ts";
-import { deleteSecret, listSecrets, type SecretMetadata, setSecret, switchSecret } from "./secrets.ts";
+import { deleteSecret, listSecrets, type SecretMetadata, setSecret, setSecretPolicy, switchSecret } from "./secrets.ts";
 import {
   createOrganization,
   createProject,
@@ -16,6 +18,7 @@ import {
   listProjects,
   type Organization,
   type Project,
+  setProjectNetwork,
 } from "./tenancy.ts";
 
 /** Opens the vault on a migrated database. Throws ERR_MASTER_KEY_INVALID, ERR_DATABASE. */
@@ -55,9 +58,18 @@ export class Vault {
     return listProjects(this.#database, organizationId);
   }
 
-  /** Stores a value as the secret's next version and gives that version. */
-  setSecret(projectId: string, name: string, value: string): Promise<number> {
-    return setSecret(this.#database, this.#master, { projectId, name, value });
+  setProjectNetwork(projectId: string, network: NetworkPolicy | null): Promise<Project> {
+    return setProjectNetwork(this.#database, projectId, network);
+  }
+
+  /** Stores a value as the secret's next version, with the policy that it has or another, and gives that version. */
+  setSecret(projectId: string, name: string, value: string, policy?: SecretPolicyInput): Promise<number> {
+    return setSecret(this.#database, this.#master, { projectId, name, value, policy });
+  }
+
+  /** Stores the same value as the secret's next version with another policy, and gives that version. */
+  setSecretPolicy(projectId: string, name: string, policy: SecretPolicyInput): Promise<number> {
+    return setSecretPolicy(this.#database, this.#master, { projectId, name, policy });
   }
 
   listSecrets(projectId: string): Promise<SecretMetadata[]> {

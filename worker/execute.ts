@@ -10,6 +10,7 @@ import type { SecretValue } from "../protocol/secret.ts";
 import { inputReferences, renderInputs } from "../runtime/binding/inputs.ts";
 import type { Sandbox, SandboxEvent, SandboxOutcome } from "../runtime/sandbox.ts";
 import { excerptOf } from "./excerpt.ts";
+import { prepareEgress } from "./run-egress.ts";
 import type { RunRedaction } from "./run-redaction.ts";
 import type { StepPlan } from "./step-plan.ts";
 
@@ -64,24 +65,25 @@ export async function executeStep(sandbox: Sandbox, execution: Execution): Promi
 
 async function runInSandbox(sandbox: Sandbox, execution: Execution, usage: Usage): Promise<SandboxOutcome> {
   const { projectId, plan, params, steps, redaction, signal } = execution;
-  const { language, code, limits, network } = plan;
+  const { language, code, limits, network, projectNetwork } = plan;
   const inputsUsed = inputReferences(plan.inputs);
   const silence = onSilence(async () => {
     for (const redacted of redaction.release()) await execution.emit(redacted);
   });
   return await sandbox
     .run(
-      { projectId, language, code, params, steps, limits, network },
+      { projectId, language, code, params, steps, limits, network, projectNetwork },
       {
         ...(signal === undefined ? {} : { signal }),
         async resolve(references) {
           const secrets = await execution.resolveSecrets([...references, ...inputsUsed]);
           redaction.addSecrets(secrets);
-          const values = new Map(secrets.map((secret) => [secret.name, secret.expose()]));
+          const { values, egress } = prepareEgress(secrets, redaction.redactor);
           const inCode = new Set(references.map(({ name }) => name));
           return {
             values: new Map([...values].filter(([name]) => inCode.has(name))),
             inputs: renderInputs(plan.inputs, values),
+            egress,
           };
         },
         async onEvent(event) {

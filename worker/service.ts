@@ -12,6 +12,7 @@ import { detectLayers, requireLayers } from "../runtime/layers.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
 import { openQueue, type RunQueue, type RunWorker } from "../runs/queue.ts";
 import { RunStore } from "../runs/store.ts";
+import { type NewStep, type SavedStep, saveStep } from "../runs/steps.ts";
 import { submitRun } from "../runs/submit.ts";
 import { openVault, type Vault } from "../vault/vault.ts";
 import { watchCancels } from "./cancels.ts";
@@ -109,6 +110,11 @@ export class Service {
   /** Submits a run and gives its id. */
   async submit(job: JobInput): Promise<string> {
     return await submitRun(this.store, this.queue, job);
+  }
+
+  /** Saves a step as the next version of it, or as a new one. */
+  async saveStep(step: NewStep): Promise<SavedStep> {
+    return await saveStep(this.database, step);
   }
 
   /** The result of a submitted run, once it has ended. */

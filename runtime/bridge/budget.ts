@@ -8,7 +8,7 @@ import type { GuestMessage, GuestRequest, HostError } from "./messages.ts";
 
 export class Budget {
   #limits: Limits;
-  #used = { calls: 0, printBytes: 0, printLines: 0, logEntries: 0, logBytes: 0, requests: 0 };
+  #used = { calls: 0, printBytes: 0, printLines: 0, logEntries: 0, logBytes: 0, requests: 0, uploadBytes: 0 };
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -42,10 +42,18 @@ export class Budget {
   request({ body }: GuestRequest): HostError | undefined {
     this.#used.requests += 1;
     const bytes = Math.floor(((body?.length ?? 0) * 3) / 4);
+    this.#used.uploadBytes += bytes;
     return (
       this.#check("ERR_LIMIT_REQUESTS", this.#used.requests, "requestsMax", "requests") ??
-      this.#check("ERR_LIMIT_REQUEST_BYTES", bytes, "requestBytesMax", "bytes in a request body")
+      this.#check("ERR_LIMIT_REQUEST_BYTES", bytes, "requestBytesMax", "bytes in a request body") ??
+      this.#check("ERR_LIMIT_UPLOAD_BYTES", this.#used.uploadBytes, "uploadBytesMax", "bytes in request bodies")
     );
+  }
+
+  /** A signature counts as a request: it is one to the broker, and may cost as much. */
+  sign(): HostError | undefined {
+    this.#used.requests += 1;
+    return this.#check("ERR_LIMIT_REQUESTS", this.#used.requests, "requestsMax", "requests");
   }
 
   timers(pending: number): HostError | undefined {

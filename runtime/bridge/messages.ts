@@ -6,6 +6,7 @@ import { z } from "zod";
 import { errorCodes } from "../../protocol/error.ts";
 import { interpreters, languages } from "../../protocol/job.ts";
 import { limitNames, type LimitName } from "../../protocol/limits.ts";
+import { secretValueBytesMax } from "../../protocol/secret.ts";
 import { cryptoEnvelopeSchema } from "./crypto.ts";
 
 const position = { line: z.int().nonnegative(), column: z.int().nonnegative() };
@@ -58,14 +59,18 @@ const requestSchema = z.strictObject({
 });
 export type GuestRequest = z.infer<typeof requestSchema>;
 
-export interface GuestResponse {
-  url: string;
-  status: number;
-  statusText: string;
-  headers: [string, string][];
-  body: string;
-  redirected: boolean;
-}
+/** What a response begins with. */
+const responseHeadSchema = z.strictObject({
+  url: z.string(),
+  status: z.int(),
+  statusText: z.string(),
+  headers: z.array(z.tuple([z.string(), z.string()])),
+  redirected: z.boolean(),
+});
+export type ResponseHead = z.infer<typeof responseHeadSchema>;
+
+/** Bytes of a response that may be on their way to a step before it has read any of them. */
+export const responseWindowBytes = 1024 * 1024;
 
 const urlKeys = [
   "href",
@@ -80,6 +85,14 @@ const urlKeys = [
   "hash",
 ] as const;
 
+/** The step has read this much of a response, so as much may follow. */
+const readMessageSchema = z.strictObject({ type: z.literal("read"), id: z.int(), bytes: z.int().positive() });
+
+/** Read by `signOptionsSchema`, whose refusal is an answer and not the run's end. */
+const signFields = { key: z.string().max(secretValueBytesMax), options: z.unknown() };
+const signMessageSchema = z.strictObject({ type: z.literal("sign"), id: z.int(), ...signFields });
+export type SignMessage = z.infer<typeof signMessageSchema>;
+
 /** What the guest sends to its host, each as one JSON text. The host passes most of it on to the worker as it is. */
 export const guestMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("print"), stream: z.enum(["stdout", "stderr"]), text: z.string() }),
@@ -93,6 +106,11 @@ export const guestMessageSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("untimer"), id: z.int() }),
   z.strictObject({ type: z.literal("request"), id: z.int(), request: requestSchema }),
   z.strictObject({ type: z.literal("blockingRequest"), request: requestSchema }),
+  /** The next part of the response to a blocking request. */
+  z.strictObject({ type: z.literal("blockingRead"), id: z.int() }),
+  signMessageSchema,
+  z.strictObject({ type: z.literal("blockingSign"), ...signFields }),
+  readMessageSchema,
   z.strictObject({ type: z.literal("abort"), id: z.int() }),
   z.strictObject({ type: z.literal("sleep"), ms: z.number() }),
   z.strictObject({ type: z.literal("barrier") }),
@@ -125,11 +143,15 @@ const hostMessageSchema = z.discriminatedUnion("type", [
     fields: z.record(z.string(), z.json()).optional(),
   }),
   z.strictObject({ type: z.literal("request"), id: z.int(), request: requestSchema }),
+  signMessageSchema,
+  readMessageSchema,
   z.strictObject({ type: z.literal("abort"), id: z.int() }),
   z.strictObject({ type: z.literal("done"), output: z.string() }),
   z.strictObject({ type: z.literal("failed"), error: errorSchema }),
 ]);
 export type HostMessage = z.infer<typeof hostMessageSchema>;
+
+const failureSchema = z.strictObject({ code: z.string(), message: z.string() });
 
 /** What the worker sends. The host trusts it, but parses it all the same: a wrong shape is a bug worth a clear end. */
 const workerMessageSchema = z.discriminatedUnion("type", [
@@ -159,25 +181,27 @@ const workerMessageSchema = z.discriminatedUnion("type", [
   }),
   /** The run is over, or is to be: dispose of its isolate, then say that it is gone. */
   z.strictObject({ type: z.literal("release") }),
+  /** One part of the answer to a request, the first with the head; each request gets a last one. */
   z.strictObject({
     type: z.literal("response"),
     id: z.int(),
-    response: z
-      .strictObject({
-        url: z.string(),
-        status: z.int(),
-        statusText: z.string(),
-        headers: z.array(z.tuple([z.string(), z.string()])),
-        body: z.string(),
-        redirected: z.boolean(),
-      })
-      .optional(),
-    error: z.strictObject({ code: z.string(), message: z.string() }).optional(),
+    head: responseHeadSchema.optional(),
+    /** Base64. */
+    data: z.string().optional(),
+    ended: z.boolean(),
+    error: failureSchema.optional(),
+  }),
+  z.strictObject({
+    type: z.literal("signed"),
+    id: z.int(),
+    answer: z.json().optional(),
+    error: failureSchema.optional(),
   }),
 ]);
 export type WorkerMessage = z.infer<typeof workerMessageSchema>;
 export type ExecuteMessage = Extract<WorkerMessage, { type: "execute" }>;
 export type ResponseMessage = Extract<WorkerMessage, { type: "response" }>;
+export type SignedMessage = Extract<WorkerMessage, { type: "signed" }>;
 
 /** Every frame says which run of its host it belongs to, counted from 1; what belongs to none has the number 0. */
 const runNumber = z.int().nonnegative();

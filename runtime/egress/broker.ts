@@ -1,172 +1,267 @@
 /**
- * The only way out of a sandbox: sends a step's requests from the worker, over undici. Each hop, redirects included, is
- * checked against the step's policy and its address is resolved once, checked and pinned. Holds no cookies and no
- * connection beyond one request, so that nothing passes from one run to another.
+ * The only way out of a sandbox: sends a step's requests from the worker. Each hop, redirects included, is checked
+ * against the policies, searched for secrets, its address resolved once, checked and pinned; then the values of sealed
+ * secrets are put in, and what comes back has them masked before the step sees it. Keeps no cookies. Each hop leaves a
+ * record, also one that is refused or fails.
  */
 import { isIP } from "node:net";
-import { Agent, fetch as undiciFetch, Headers, type Response } from "undici";
 import type { EgressSettings } from "../../protocol/config.ts";
 import { StepvaultError } from "../../protocol/error.ts";
-import type { NetworkPolicy, RequestRecord } from "../../protocol/job.ts";
+import type { NetworkPolicy, RequestRecord, SecurityRecord } from "../../protocol/job.ts";
 import type { Limits } from "../../protocol/limits.ts";
 import { portOf } from "../../protocol/network.ts";
-import type { GuestRequest, GuestResponse } from "../bridge/messages.ts";
+import type { GuestRequest, ResponseHead } from "../bridge/messages.ts";
+import { type SignAnswer, signOptionsSchema } from "../bridge/sign.ts";
 import { pinAddress, resolveName } from "./address.ts";
+import type { Connections } from "./connections.ts";
+import { asFailure, discard, exchange, type Exchange } from "./exchange.ts";
+import { inspectHop } from "./guard.ts";
+import { failed, firstHop, type Hop, nextHop, type SealedFields } from "./hop.ts";
 import { checkPolicy } from "./policy.ts";
+import { readResponse } from "./response.ts";
+import type { EgressSecrets } from "./secrets.ts";
+import { fillPlaceholders, SealedRefusal, signingKey } from "./sealed.ts";
+import { sign } from "./sign.ts";
 
 const redirectsMax = 10;
-const timedOut = "it timed out";
-const connectTimeMsMax = 10_000;
-const silentTimeMsMax = 60_000;
-const headerBytesMax = 65_536;
 
-/** Set by the broker or meaningless end to end: a step that sends one of them does not get it through. */
-const brokerHeaders = new Set([
-  "connection",
-  "content-length",
-  "expect",
-  "host",
-  "keep-alive",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
-
-const bodyHeaders = new Set(["content-encoding", "content-length"]);
-
-/** Dropped when a redirect leaves the origin that they were meant for. */
-const originHeaders = ["authorization", "cookie", "proxy-authorization"];
+export type EgressEvent = ({ kind: "request" } & RequestRecord) | ({ kind: "security" } & SecurityRecord);
 
 export interface EgressOptions extends EgressSettings {
+  readonly projectId: string;
+  readonly connections: Connections;
+  /** The step's own. */
   readonly policy: NetworkPolicy;
+  /** What the whole project may reach; absent: what the step may. */
+  readonly projectPolicy?: NetworkPolicy | undefined;
   readonly limits: Limits;
+  readonly onEvent: (event: EgressEvent) => void;
 }
 
-export interface SendOptions {
-  readonly signal: AbortSignal;
-  /** Told of each hop, also of one that failed. */
-  readonly onRecord: (record: RequestRecord) => void;
-}
-
-interface Hop {
-  url: URL;
-  method: string;
-  headers: Headers;
-  body: Buffer | undefined;
-}
-
-interface Answer {
-  response: Response;
-  body: Buffer;
+export interface BrokerResponse {
+  readonly head: ResponseHead;
+  /** Decompressed and without values of sealed secrets. Must be read to its end or returned from. */
+  readonly body: AsyncGenerator<Uint8Array, void>;
 }
 
 /** One run's way out. */
 export class EgressBroker {
+  /** Of the run's references; there are none before these are resolved. */
+  secrets: EgressSecrets | undefined;
   #options: EgressOptions;
   #closed = new AbortController();
+  #downloadedBytes = 0;
+  /** Hops that are under way. */
+  #open = new Set<OpenHop>();
 
   constructor(options: EgressOptions) {
     this.#options = options;
   }
 
-  /** Sends one request. Throws ERR_EGRESS_REFUSED, ERR_EGRESS_FAILED or ERR_LIMIT_RESPONSE_BYTES. */
-  async request(asked: GuestRequest, { signal, onRecord }: SendOptions): Promise<GuestResponse> {
-    const signals = [signal, this.#closed.signal];
-    if (asked.timeoutMs !== undefined) signals.push(AbortSignal.timeout(Math.ceil(asked.timeoutMs)));
-    const options = { signal: AbortSignal.any(signals), onRecord };
+  /**
+   * Sends one request. Throws ERR_EGRESS_REFUSED, ERR_EGRESS_FAILED, ERR_EGRESS_GUARD or ERR_SEALED_REFUSED; reading the
+   * body throws ERR_EGRESS_FAILED, ERR_LIMIT_RESPONSE_BYTES or ERR_LIMIT_DOWNLOAD_BYTES.
+   */
+  async request(asked: GuestRequest, signal: AbortSignal): Promise<BrokerResponse> {
+    const total = AbortSignal.timeout(this.#options.limits.requestTimeMsMax);
+    const signals = AbortSignal.any([signal, this.#closed.signal, total]);
+    const waitMsMax = asked.timeoutMs;
     let hop = firstHop(asked);
     for (let redirects = 0; redirects <= redirectsMax; redirects++) {
-      const { answer, next } = await this.#follow(hop, asked.redirect, options);
-      if (next === undefined) return toGuestResponse(hop.url, answer, redirects > 0);
-      hop = next;
+      const open = this.#begin(hop);
+      let answer: Exchange | undefined;
+      try {
+        const sent = await this.#send(hop, open, { signal: signals, waitMsMax });
+        ({ answer } = sent);
+        const next = asked.redirect === "manual" ? undefined : this.#follow(hop, answer, sent.fields);
+        if (next === undefined) return this.#toResponse(hop, answer, { open, redirected: redirects > 0 });
+        if (asked.redirect === "error") throw failed(hop.url, "it redirects, and the request asks for an error then");
+        discard(answer);
+        open.end();
+        hop = next;
+      } catch (error) {
+        answer?.body.destroy();
+        open.end();
+        throw this.#masked(asFailure(hop.url, error));
+      }
     }
     throw failed(hop.url, `more than ${redirectsMax} redirects`);
   }
 
-  /** Aborts what is under way; the run is over. */
+  /**
+   * Signs with a sealed secret, given by its placeholder, or with a key that the step holds. Throws ERR_SEALED_REFUSED or
+   * ERR_SIGN_INVALID.
+   */
+  async sign(key: string, options: unknown): Promise<SignAnswer> {
+    const parsed = signOptionsSchema.safeParse(options);
+    if (!parsed.success) {
+      const paths = parsed.error.issues.map(({ path, code }) => `${path.map(String).join(".")} (${code})`);
+      throw new StepvaultError("ERR_SIGN_INVALID", `Cannot sign: the options do not fit: ${paths.join(", ")}`);
+    }
+    let value: string;
+    try {
+      value = signingKey(key, parsed.data, this.secrets?.sealed ?? new Map());
+    } catch (error) {
+      if (!(error instanceof SealedRefusal)) throw error;
+      const host = parsed.data.algorithm === "aws-sigv4" ? new URL(parsed.data.url).host : "";
+      throw this.#refuse({ method: "SIGN", host }, error);
+    }
+    return await sign(value, parsed.data);
+  }
+
+  /** Aborts what is under way; the run is over. The records of what is aborted are told before this returns. */
   close(): void {
+    for (const open of this.#open) open.end();
     this.#closed.abort();
   }
 
-  /** One hop, and where it leads; each leaves a record, also one that is refused or fails. */
-  async #follow(
+  /** What may be told of a request: a redirect can bring a sealed value into an address, and so into a message about it. */
+  #mask(text: string): string {
+    return this.secrets?.filter?.text(text) ?? text;
+  }
+
+  #masked(error: StepvaultError): StepvaultError {
+    const message = this.#mask(error.message);
+    return message === error.message ? error : new StepvaultError(error.code, message);
+  }
+
+  #begin(hop: Hop): OpenHop {
+    const open: OpenHop = new OpenHop(hop, (record) => {
+      this.#open.delete(open);
+      const { host, path } = record;
+      this.#options.onEvent({ kind: "request", ...record, host: this.#mask(host), path: this.#mask(path) });
+    });
+    this.#open.add(open);
+    return open;
+  }
+
+  async #send(
     hop: Hop,
-    redirect: GuestRequest["redirect"],
-    { signal, onRecord }: SendOptions,
-  ): Promise<{ answer: Answer; next: Hop | undefined }> {
-    const { url, method } = hop;
-    const startedAt = performance.now();
-    const record: RequestRecord = {
-      method,
-      host: url.host,
-      path: url.pathname + url.search,
-      rule: null,
-      status: null,
-      bytes: 0,
-      ms: 0,
-    };
-    let agent: Agent | undefined;
+    open: OpenHop,
+    { signal, waitMsMax }: { signal: AbortSignal; waitMsMax: number | undefined },
+  ): Promise<{ answer: Exchange; fields: SealedFields }> {
+    const { policy, projectPolicy, limits, connections, projectId } = this.#options;
+    const rule = checkPolicy(policy, hop, "step");
+    if (projectPolicy !== undefined) checkPolicy(projectPolicy, hop, "project");
+    const { hop: filled, fields } = this.#withSecrets(hop, open);
+    const pinned = await abortable(this.#pin(hop.url), signal);
+    open.record.rule = rule;
+    const pool = connections.to({ projectId, origin: hop.url.origin, pinned });
+    const answer = await exchange(pool, filled, {
+      signal,
+      limits,
+      waitMsMax,
+      onBytes: (bytes) => this.#count(open, bytes),
+    });
+    open.record.bytesSent = filled.body?.length ?? 0;
+    open.began(answer.status);
+    return { answer, fields };
+  }
+
+  /** The hop with the values of sealed secrets in it, if it may carry them and holds no other's. */
+  #withSecrets(hop: Hop, open: OpenHop): { hop: Hop; fields: SealedFields } {
+    const { secrets } = this;
+    if (secrets === undefined) return { hop, fields: nothingSealed };
+    const encrypted = hop.url.protocol === "https:" || this.#isOpened(hop.url);
+    const { names, astray, action } = inspectHop(hop, secrets, { guard: this.#options.guard, encrypted });
+    open.record.secrets.push(...names);
+    if (astray.length > 0) {
+      const host = this.#mask(hop.url.host);
+      this.#options.onEvent({
+        kind: "security",
+        action,
+        reason: "host",
+        secrets: [...astray],
+        method: hop.method,
+        host,
+      });
+      if (action === "blocked") {
+        throw new StepvaultError(
+          "ERR_EGRESS_GUARD",
+          `Cannot send the request to ${hop.url.host}: it holds the value of ${astray.join(", ")}, which is not for this host`,
+        );
+      }
+    }
     try {
-      const rule = checkPolicy(this.#options.policy, method, url);
-      agent = await this.#connectTo(url);
-      record.rule = rule;
-      const answer = await this.#sendHop(hop, { dispatcher: agent, signal, record });
-      const next = redirect === "manual" ? undefined : nextHop(hop, answer.response);
-      if (next !== undefined && redirect === "error")
-        throw failed(url, "it redirects, and the request asks for an error then");
-      return { answer, next };
-    } finally {
-      record.ms = Math.round(performance.now() - startedAt);
-      onRecord(record);
-      await agent?.destroy();
+      const filled = fillPlaceholders(searchable(hop, secrets), secrets.sealed, encrypted);
+      open.record.secrets.push(...filled.fields.names);
+      return filled;
+    } catch (error) {
+      if (!(error instanceof SealedRefusal)) throw error;
+      throw this.#refuse({ method: hop.method, host: hop.url.host }, error);
     }
   }
 
-  async #connectTo(url: URL): Promise<Agent> {
-    const { open, nameServers } = this.#options;
+  /** Where an answer leads. A sealed secret does not go on without encryption, not even to have its field dropped. */
+  #follow(hop: Hop, { status, headers }: Exchange, sealed: SealedFields): Hop | undefined {
+    const location = headers.find(([name]) => name.toLowerCase() === "location")?.[1];
+    const next = nextHop(hop, { status, location, sealed });
+    const [held] = sealed.names;
+    if (next === undefined || held === undefined || hop.url.protocol === "http:" || next.url.protocol === "https:")
+      return next;
+    const where = { method: next.method, host: next.url.host };
+    throw this.#refuse(where, new SealedRefusal("redirect", held, "the answer leads on without encryption"));
+  }
+
+  #refuse(where: Pick<SecurityRecord, "method" | "host">, refusal: SealedRefusal): StepvaultError {
+    const { reason, secret, message } = refusal;
+    const host = this.#mask(where.host);
+    this.#options.onEvent({ kind: "security", action: "blocked", reason, secrets: [secret], ...where, host });
+    return new StepvaultError("ERR_SEALED_REFUSED", `Cannot use the sealed secret ${secret}: ${message}`);
+  }
+
+  #toResponse(
+    { url, method }: Hop,
+    answer: Exchange,
+    { open, redirected }: { open: OpenHop; redirected: boolean },
+  ): BrokerResponse {
+    const filter = this.secrets?.filter;
+    if (filter !== undefined && !answer.decoded) {
+      throw failed(url, "its answer is compressed in a way that cannot be searched for sealed secrets");
+    }
+    // Masking changes the length, and who trusts the old one would wait for the rest.
+    const headers = answer.headers.filter(
+      ([name]) => filter === undefined || method === "HEAD" || name.toLowerCase() !== "content-length",
+    );
+    const head = {
+      url: this.#mask(url.href),
+      status: answer.status,
+      statusText: this.#mask(answer.statusText),
+      headers: headers.map(([name, value]): [string, string] => [this.#mask(name), this.#mask(value)]),
+      redirected,
+    };
+    const { responseBytesMax } = this.#options.limits;
+    const body = readResponse(url, answer.body, { filter, responseBytesMax, onEnd: () => open.end() });
+    return { head, body };
+  }
+
+  #count(open: OpenHop, bytes: number): void {
+    open.record.bytes += bytes;
+    this.#downloadedBytes += bytes;
+    const { downloadBytesMax } = this.#options.limits;
+    if (this.#downloadedBytes <= downloadBytesMax) return;
+    throw new StepvaultError(
+      "ERR_LIMIT_DOWNLOAD_BYTES",
+      `Cannot go on: ${this.#downloadedBytes} bytes in responses, at most ${downloadBytesMax} are allowed (downloadBytesMax)`,
+    );
+  }
+
+  #isOpened(url: URL): boolean {
+    return this.#options.open.includes(`${url.hostname}:${portOf(url)}`);
+  }
+
+  async #pin(url: URL): ReturnType<typeof pinAddress> {
     const own = await this.#ownAddresses(portOf(url));
-    const pinned = await pinAddress(url.hostname, {
-      allowPrivate: open.includes(`${url.hostname}:${portOf(url)}`),
-      nameServers,
+    return await pinAddress(url.hostname, {
+      allowPrivate: this.#isOpened(url),
+      nameServers: this.#options.nameServers,
       isOwn: (address) => own.has(address),
     });
-    return new Agent({
-      connect: {
-        timeout: connectTimeMsMax,
-        lookup: (_hostname, lookupOptions, callback) => {
-          if (lookupOptions.all) callback(null, [pinned]);
-          else callback(null, pinned.address, pinned.family);
-        },
-      },
-      headersTimeout: silentTimeMsMax,
-      bodyTimeout: silentTimeMsMax,
-      maxHeaderSize: headerBytesMax,
-    });
-  }
-
-  async #sendHop(
-    { url, method, headers, body }: Hop,
-    { dispatcher, signal, record }: { dispatcher: Agent; signal: AbortSignal; record: RequestRecord },
-  ): Promise<Answer> {
-    try {
-      const sent = { method, headers, body: body ?? null, redirect: "manual", dispatcher, signal } as const;
-      const response = await undiciFetch(url, sent);
-      record.status = response.status;
-      const received = await this.#readBody(response, url);
-      record.bytes = received.length;
-      return { response, body: received };
-    } catch (error) {
-      throw error instanceof StepvaultError ? error : failed(url, describeFailure(error));
-    }
   }
 
   /** Addresses of those of the deployment's own servers that listen on this port, as this machine reaches them. */
   async #ownAddresses(port: number): Promise<ReadonlySet<string>> {
-    const { own } = this.#options;
-    const hosts = own.flatMap((pair) => {
+    const hosts = this.#options.own.flatMap((pair) => {
       const url = URL.parse(`http://${pair}/`);
       return url !== null && portOf(url) === port ? [url.hostname.replace(/^\[(.*)\]$/, "$1")] : [];
     });
@@ -176,83 +271,67 @@ export class EgressBroker {
     );
     return new Set(found.flat());
   }
+}
 
-  async #readBody(response: Response, url: URL): Promise<Buffer> {
-    const { responseBytesMax } = this.#options.limits;
-    const chunks: Uint8Array[] = [];
-    let bytes = 0;
-    for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
-      bytes += chunk.length;
-      if (bytes > responseBytesMax) {
-        throw new StepvaultError(
-          "ERR_LIMIT_RESPONSE_BYTES",
-          `Cannot read the response of ${url.host}: more than ${responseBytesMax} bytes (responseBytesMax)`,
-        );
-      }
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks);
+const nothingSealed: SealedFields = { names: new Set(), url: false, headers: new Set(), body: false };
+
+/**
+ * A hop whose answer can be searched for sealed secrets: whole, since the parts of a value would pass one by one, and
+ * compressed in no other way than is known here.
+ */
+function searchable(hop: Hop, { filter }: EgressSecrets): Hop {
+  if (filter === undefined) return hop;
+  return { ...hop, headers: hop.headers.filter(([name]) => !unsearchable.has(name.toLowerCase())) };
+}
+
+const unsearchable = new Set(["accept-encoding", "if-range", "range"]);
+
+/** A hop under way and the record that it will leave, once. */
+class OpenHop {
+  readonly record: RequestRecord;
+  #startedAt = performance.now();
+  #tell: ((record: RequestRecord) => void) | undefined;
+
+  constructor({ method, url }: Hop, tell: (record: RequestRecord) => void) {
+    this.#tell = tell;
+    this.record = {
+      method,
+      host: url.host,
+      path: url.pathname + url.search,
+      rule: null,
+      status: null,
+      bytesSent: 0,
+      bytes: 0,
+      headersMs: null,
+      ms: 0,
+      secrets: [],
+    };
+  }
+
+  began(status: number): void {
+    this.record.status = status;
+    this.record.headersMs = Math.round(performance.now() - this.#startedAt);
+  }
+
+  end(): void {
+    this.record.ms = Math.round(performance.now() - this.#startedAt);
+    this.#tell?.(this.record);
+    this.#tell = undefined;
   }
 }
 
-function firstHop(asked: GuestRequest): Hop {
-  const url = URL.parse(asked.url);
-  if (url === null) throw new StepvaultError("ERR_EGRESS_FAILED", "Cannot send the request: its URL does not parse");
-  const headers = new Headers();
+/** A promise that an abort ends, although what it waits for goes on. */
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = (): void => reject(signal.reason as Error);
+    signal.addEventListener("abort", stop);
+  });
   try {
-    for (const [name, value] of asked.headers) if (!brokerHeaders.has(name.toLowerCase())) headers.append(name, value);
-  } catch {
-    throw failed(url, "a header has a name or value that HTTP does not allow");
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+    promise.catch(() => {});
   }
-  return {
-    url,
-    method: asked.method,
-    headers,
-    body: asked.body === undefined ? undefined : Buffer.from(asked.body, "base64"),
-  };
-}
-
-/** Where a redirect leads, as the fetch standard has it; undefined when the response is not a redirect. */
-function nextHop(hop: Hop, response: Response): Hop | undefined {
-  const location = response.headers.get("location");
-  if (![301, 302, 303, 307, 308].includes(response.status) || location === null) return undefined;
-  const url = URL.parse(location, hop.url);
-  if (url === null) throw failed(hop.url, "it redirects to a URL that does not parse");
-  const headers = new Headers(hop.headers);
-  if (url.origin !== hop.url.origin) for (const name of originHeaders) headers.delete(name);
-  const becomesGet =
-    (response.status === 303 && hop.method !== "GET" && hop.method !== "HEAD") ||
-    ([301, 302].includes(response.status) && hop.method === "POST");
-  if (!becomesGet) return { ...hop, url, headers };
-  for (const name of ["content-type", "content-encoding", "content-language", "content-location"]) headers.delete(name);
-  return { url, method: "GET", headers, body: undefined };
-}
-
-function toGuestResponse(url: URL, { response, body }: Answer, redirected: boolean): GuestResponse {
-  const { status, statusText } = response;
-  // The body has been decompressed, so these no longer describe it.
-  const described = [...response.headers].filter(
-    ([name]) => !(response.headers.has("content-encoding") && bodyHeaders.has(name)),
-  );
-  return {
-    url: url.href,
-    status,
-    statusText,
-    headers: described,
-    body: body.toString("base64"),
-    redirected,
-  };
-}
-
-function failed(url: URL, reason: string): StepvaultError {
-  return new StepvaultError("ERR_EGRESS_FAILED", `Cannot complete the request to ${url.host}: ${reason}`);
-}
-
-/** The kind of failure, by its code: undici's own messages may quote what was sent. */
-function describeFailure(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = (cause as { code?: unknown } | undefined)?.code;
-  if (error instanceof Error && error.name === "AbortError") return "it was aborted";
-  if (error instanceof Error && error.name === "TimeoutError") return timedOut;
-  return typeof code === "string" && /^[A-Z0-9_]{1,60}$/.test(code) ? code : "the connection or the protocol failed";
 }

@@ -10,7 +10,11 @@ import { parseNetworkRule, ruleAllows } from "../../protocol/network.ts";
 const refusedMethods = new Set(["CONNECT", "TRACE", "TRACK"]);
 
 /** The rule by which a request may be sent; "open" without one. Throws ERR_EGRESS_REFUSED. */
-export function checkPolicy(policy: NetworkPolicy, method: string, url: URL): string {
+export function checkPolicy(
+  policy: NetworkPolicy,
+  { method, url }: { method: string; url: URL },
+  whose: "step" | "project",
+): string {
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new StepvaultError("ERR_EGRESS_REFUSED", "Cannot send the request: only http and https are allowed");
   }
@@ -28,7 +32,10 @@ export function checkPolicy(policy: NetworkPolicy, method: string, url: URL): st
   }
   if (policy === "open") return policy;
   if (policy === "none") {
-    throw new StepvaultError("ERR_EGRESS_REFUSED", `Cannot reach ${url.host}: this step's network policy is "none"`);
+    throw new StepvaultError(
+      "ERR_EGRESS_REFUSED",
+      `Cannot reach ${url.host}: this ${whose}'s network policy is "none"`,
+    );
   }
   const allowing = policy.find((text) => {
     const rule = parseNetworkRule(text);
@@ -37,6 +44,6 @@ export function checkPolicy(policy: NetworkPolicy, method: string, url: URL): st
   if (allowing !== undefined) return allowing;
   throw new StepvaultError(
     "ERR_EGRESS_REFUSED",
-    `Cannot send ${method.toUpperCase()} to ${url.host}: none of the ${policy.length} rules of this step's network policy allows it`,
+    `Cannot send ${method.toUpperCase()} to ${url.host}: none of the ${policy.length} rules of this ${whose}'s network policy allows it`,
   );
 }

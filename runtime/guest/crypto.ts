@@ -179,6 +179,13 @@ function keyBits({ name, length, hash }: Record<string, unknown>): number {
 
 const integerArrays = /^(Int|Uint|BigInt|BigUint)(8|16|32|64)(Clamped)?Array$/;
 
+/** SHA-256 in hexadecimal digits. */
+export function sha256(bytes: Uint8Array): string {
+  const { data = "" } = ask("digest", { algorithm: { name: "SHA-256" }, data: encodeBase64(bytes) });
+  const digest = decodeBase64(data) ?? new Uint8Array(0);
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 export function installCrypto(): void {
   const random = (length: number): number[] => (sendAndWait({ type: "random", length }) as { bytes: number[] }).bytes;
   class GuestSubtleCrypto {}

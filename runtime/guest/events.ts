@@ -94,15 +94,15 @@ function callListener(callback: unknown, target: GuestEventTarget, event: GuestE
 }
 
 let abortSignal: (signal: GuestAbortSignal, reason: unknown) => void;
-/** Calls back once when the signal is aborted, at once when it already is. */
-export let onAbort: (signal: GuestAbortSignal, callback: () => void) => void;
+/** Calls back once when the signal is aborted, at once when it already is. Gives what takes that back. */
+export let onAbort: (signal: GuestAbortSignal, callback: () => void) => () => void;
 
 export class GuestAbortSignal extends GuestEventTarget {
   onabort: unknown = null;
   #aborted = false;
   #reason: unknown = undefined;
   /** What must happen on abort whatever listeners do: ends of requests, signals that follow this one. */
-  #then: (() => void)[] = [];
+  #then = new Set<() => void>();
 
   get aborted(): boolean {
     return this.#aborted;
@@ -130,19 +130,22 @@ export class GuestAbortSignal extends GuestEventTarget {
     const sources = [...signals];
     const aborted = sources.find((source) => source.#aborted);
     if (aborted !== undefined) abortSignal(signal, aborted.#reason);
-    else for (const source of sources) source.#then.push(() => abortSignal(signal, source.#reason));
+    else for (const source of sources) source.#then.add(() => abortSignal(signal, source.#reason));
     return signal;
   }
   static #abort(signal: GuestAbortSignal, reason: unknown): void {
     if (signal.#aborted) return;
     signal.#aborted = true;
     signal.#reason = reason;
-    for (const follow of signal.#then.splice(0)) follow();
+    const following = [...signal.#then];
+    signal.#then.clear();
+    for (const follow of following) follow();
     signal.dispatchEvent(new GuestEvent("abort"));
   }
-  static #onAbort(signal: GuestAbortSignal, callback: () => void): void {
+  static #onAbort(signal: GuestAbortSignal, callback: () => void): () => void {
     if (signal.#aborted) callback();
-    else signal.#then.push(callback);
+    else signal.#then.add(callback);
+    return () => void signal.#then.delete(callback);
   }
   static {
     abortSignal = (signal, reason) => GuestAbortSignal.#abort(signal, reason);

@@ -1,32 +1,35 @@
 /**
  * `fetch` with Request and Response: the request goes over the bridge to the egress broker, which decides whether it may
- * leave; the answer comes back whole. Runs inside the isolate.
+ * leave; the answer comes back in parts, as many as the step reads. Runs inside the isolate.
  */
 import { installBlob } from "./blob.ts";
 import { copyBody, GuestBody, takeBytes } from "./body.ts";
 import { failRun, type GuestLimits, jsonStringify, onHostEvent, send } from "./bridge.ts";
 import { decodeBase64, encodeBase64 } from "./encoding.ts";
 import { callSite } from "./error.ts";
-import { type GuestAbortSignal, installEvents, onAbort } from "./events.ts";
+import { GuestAbortSignal, installEvents, onAbort } from "./events.ts";
 import { installForm } from "./form.ts";
 import { exposeGlobal } from "./globals.ts";
 import { GuestHeaders, installHeaders } from "./headers.ts";
+import { IncomingBody } from "./incoming.ts";
 import { contentsOf } from "./inspect.ts";
-import { installStreams } from "./streams.ts";
+import { type GuestReadableStream, installStreams } from "./streams.ts";
 import { parseHref } from "./url.ts";
 
-interface BrokerResponse {
+interface ResponseHead {
   url: string;
   status: number;
   statusText: string;
   headers: [string, string][];
-  body: string;
   redirected: boolean;
 }
 
+/** One part of an answer: the first with the head, the last ended, perhaps by an error. */
 interface ResponseEvent {
   id: number;
-  response?: BrokerResponse;
+  head?: ResponseHead;
+  data?: string;
+  ended: boolean;
   error?: { code: string; message: string };
 }
 
@@ -39,7 +42,7 @@ interface ResponseInit {
 /** Statuses whose answers have no body. */
 const bodilessStatuses = new Set([101, 103, 204, 205, 304]);
 
-let fromBroker: (answer: BrokerResponse) => GuestResponse;
+let fromBroker: (head: ResponseHead, body: Uint8Array | GuestReadableStream) => GuestResponse;
 
 class GuestResponse extends GuestBody {
   readonly headers: GuestHeaders;
@@ -104,9 +107,9 @@ class GuestResponse extends GuestBody {
     return response;
   }
   static {
-    fromBroker = ({ url, status, statusText, headers, body, redirected }) => {
+    fromBroker = ({ url, status, statusText, headers, redirected }, body) => {
       // What the network sends is taken as it is, where a constructor would be strict.
-      const content = bodilessStatuses.has(status) || status < 200 ? null : decodeBase64(body);
+      const content = bodilessStatuses.has(status) || status < 200 ? null : body;
       const response = new GuestResponse(content, { statusText, headers });
       return GuestResponse.#adopt(response, { status, url, redirected, type: "basic" });
     };
@@ -118,6 +121,7 @@ class GuestResponse extends GuestBody {
 }
 
 interface RequestInit {
+  duplex?: unknown;
   method?: unknown;
   headers?: unknown;
   body?: unknown;
@@ -131,12 +135,19 @@ class GuestRequest extends GuestBody {
   readonly url: string;
   readonly method: string;
   readonly redirect: string;
-  readonly signal: GuestAbortSignal | undefined;
+  readonly signal: GuestAbortSignal;
+  readonly duplex = "half";
+  readonly mode = "cors";
+  readonly credentials = "omit";
+  readonly cache = "default";
 
   constructor(input: unknown, init: RequestInit = {}) {
     const from = input instanceof GuestRequest ? input : undefined;
     const method = toMethod(init.method ?? from?.method ?? "GET");
     const headers = new GuestHeaders(init.headers ?? from?.headers ?? {});
+    // A stream must come with it in other places, so libraries see whether it is looked at. Bodies are sent whole here.
+    if (init.duplex !== undefined && init.duplex !== "half")
+      throw new TypeError('The duplex of a request must be "half"');
     const body = init.body ?? (from === undefined ? null : copyBody(from));
     if (body !== null && body !== undefined && /^(GET|HEAD)$/.test(method)) {
       throw new TypeError(`A ${method} request cannot have a body`);
@@ -147,7 +158,7 @@ class GuestRequest extends GuestBody {
     this.method = method;
     const redirect = init.redirect ?? from?.redirect;
     this.redirect = redirect === "error" || redirect === "manual" ? redirect : "follow";
-    this.signal = init.signal ?? from?.signal;
+    this.signal = init.signal ?? from?.signal ?? new GuestAbortSignal();
   }
   clone(): GuestRequest {
     return new GuestRequest(this);
@@ -166,23 +177,50 @@ interface Pending {
   resolve(response: GuestResponse): void;
   reject(error: unknown): void;
   readonly site: string[];
+  /** The request is over: its signal need not be watched any more. */
+  unwatch(): void;
 }
 
 export function installFetch(limits: GuestLimits): void {
+  /** Requests whose response has not begun, and bodies that have not ended. */
   const pending = new Map<number, Pending>();
+  const incoming = new Map<number, IncomingBody>();
   let lastRequestId = 0;
 
-  onHostEvent("response", ({ id, response, error }: ResponseEvent) => {
+  const begin = (id: number, head: ResponseHead, ended: boolean, data: Uint8Array): void => {
     const waiting = pending.get(id);
     pending.delete(id);
     if (waiting === undefined) return;
-    if (response !== undefined) return waiting.resolve(fromBroker(response));
-    waiting.reject(requestError(error, waiting.site));
+    if (ended) {
+      waiting.unwatch();
+      return waiting.resolve(fromBroker(head, data));
+    }
+    const body = new IncomingBody(id, waiting.site, () => {
+      incoming.delete(id);
+      waiting.unwatch();
+    });
+    incoming.set(id, body);
+    body.add(data);
+    waiting.resolve(fromBroker(head, body.stream));
+  };
+
+  onHostEvent("response", ({ id, head, data = "", ended, error }: ResponseEvent) => {
+    const bytes = decodeBase64(data) ?? new Uint8Array(0);
+    if (head !== undefined && error === undefined) return begin(id, head, ended, bytes);
+    const body = incoming.get(id);
+    const waiting = pending.get(id);
+    body?.add(bytes);
+    if (!ended) return;
+    pending.delete(id);
+    waiting?.unwatch();
+    if (error === undefined) return body?.end();
+    waiting?.reject(requestError(error, waiting.site));
+    body?.fail(requestError(error, body.site));
   });
 
   const start = async (request: GuestRequest, site: string[]): Promise<GuestResponse> => {
     const { url, method, headers, redirect, signal } = request;
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     const bytes = await takeBytes(request);
     if (bytes !== undefined && bytes.length > limits.requestBytesMax) {
       failRun(
@@ -193,16 +231,14 @@ export function installFetch(limits: GuestLimits): void {
     const body = bytes === undefined ? {} : { body: encodeBase64(bytes) };
     const id = ++lastRequestId;
     return await new Promise((resolve, reject) => {
-      pending.set(id, { resolve, reject, site });
-      if (signal !== undefined) {
-        onAbort(signal, () => {
-          if (!pending.delete(id)) return;
-          send({ type: "abort", id });
-          reject(signal.reason);
-        });
-      }
-      if (pending.has(id))
-        send({ type: "request", id, request: { method, url, headers: [...headers], redirect, ...body } });
+      send({ type: "request", id, request: { method, url, headers: [...headers], redirect, ...body } });
+      const unwatch = onAbort(signal, () => {
+        pending.delete(id);
+        send({ type: "abort", id });
+        reject(signal.reason);
+        incoming.get(id)?.fail(signal.reason);
+      });
+      pending.set(id, { resolve, reject, site, unwatch });
     });
   };
 

@@ -20,6 +20,10 @@ export function hardenIntrinsics(): void {
   mendOverrides(Function.prototype, ["toString", "call", "apply", "bind", "constructor"]);
   mendOverrides(Array.prototype, ["toString", "push"]);
   mendOverrides(iteratorPrototype, [Symbol.iterator]);
+  // openai sets `return` on an async generator, the `buffer` package puts its methods on an heir of Uint8Array.
+  for (const made of [generator, asyncGenerator]) mendOverrides(iteratorOf(made), ["next", "return", "throw"]);
+  const bytesMethods = ["toString", "toLocaleString", "slice", "fill", "includes", "indexOf", "lastIndexOf"];
+  mendOverrides(typedArray.prototype, bytesMethods);
 
   const prototypes = [
     Object,

@@ -17,7 +17,10 @@ import { OutputError, outputToJson } from "./output.ts";
 import { imported, importedValues, importPackage, MissingExport } from "./imports.ts";
 import { standInForLateBuiltIns, takeLateBuiltIns } from "./late.ts";
 import { installPerformance, startClock } from "./performance.ts";
+import { installSign } from "./sign.ts";
+import { installTextStreams } from "./text-streams.ts";
 import { installTimers } from "./timers.ts";
+import { installTransform } from "./transform.ts";
 import { installUrl } from "./url.ts";
 
 export interface JavaScriptGuest {
@@ -56,8 +59,11 @@ export function createJavaScriptGuest(): JavaScriptGuest {
   installEncoding();
   installUrl();
   installFetch(limits);
+  installTransform();
+  installTextStreams();
   installClone();
   installCrypto();
+  installSign();
   installPerformance();
 
   return {

@@ -205,9 +205,20 @@ function hostFunctions(limits: GuestLimits): object {
     sleep(ms: number): void {
       sendAndWait({ type: "sleep", ms });
     },
-    /** A blocking request; both texts are JSON. */
+    /** A blocking request, to the first part of its response; both texts are JSON. */
     request(request: string): string {
       return JSON.stringify(sendAndWait({ type: "blockingRequest", request: jsonParse(request) }));
+    },
+    /** The next part of a response. */
+    read(id: number): string {
+      return JSON.stringify(sendAndWait({ type: "blockingRead", id }));
+    },
+    /** The rest of a response is not wanted. */
+    abort(id: number): void {
+      send({ type: "abort", id });
+    },
+    sign(key: string, options: string): string {
+      return JSON.stringify(sendAndWait({ type: "blockingSign", key, options: jsonParse(options) }));
     },
   };
 }

@@ -11,14 +11,23 @@ import {
   guestMessageSchema,
   type GuestRequest,
   type HostError,
-  type ResponseMessage,
+  type SignMessage,
 } from "../bridge/messages.ts";
 import { Budget } from "../bridge/budget.ts";
+import { type Answer, BlockedCalls } from "./blocking.ts";
 import { answerCrypto } from "./crypto.ts";
 import type { WorkerPort } from "./worker-port.ts";
 
 /** Calls for whose answer the isolate's thread waits. */
-type WaitingType = "sleep" | "barrier" | "random" | "url" | "crypto" | "blockingRequest";
+type WaitingType =
+  | "sleep"
+  | "barrier"
+  | "random"
+  | "url"
+  | "crypto"
+  | "blockingRequest"
+  | "blockingRead"
+  | "blockingSign";
 
 /** A guest that sends what its prelude never would: the step's doing, and so the step's fault. */
 const tampered: HostError = { code: "ERR_STEP_EXITED", message: "Cannot go on: the step changed the code around it" };
@@ -35,9 +44,7 @@ export class GuestPort {
   #toUserText: (text: string) => string;
   #timers = new Map<number, NodeJS.Timeout>();
   #immediates = new Map<number, NodeJS.Immediate>();
-  /** Requests for which the isolate's thread waits. Their ids are negative, so that they never meet the guest's own. */
-  #blocked = new Map<number, (message: ResponseMessage) => void>();
-  #lastBlockingId = 0;
+  #blocked = new BlockedCalls();
   #deliver: (text: string) => void = () => {};
   /** Calls that have not been answered, and who waits for there to be none. */
   #pendingCalls = 0;
@@ -78,8 +85,7 @@ export class GuestPort {
   async close(): Promise<void> {
     this.#end();
     this.#closed.abort();
-    for (const resolve of this.#blocked.values()) resolve({ type: "response", id: 0 });
-    this.#blocked.clear();
+    this.#blocked.close();
     if (this.#pendingCalls > 0) await new Promise<void>((resolve) => (this.#onQuiet = resolve));
   }
 
@@ -95,13 +101,10 @@ export class GuestPort {
     return "{}";
   }
 
-  /** The worker's answer to a request, on to the guest. */
-  respond(message: ResponseMessage): void {
-    this.outstanding -= 1;
-    const blocked = this.#blocked.get(message.id);
-    this.#blocked.delete(message.id);
-    if (blocked === undefined) this.#send(message);
-    else blocked(message);
+  /** The worker's answer to a request, or a part of it, on to the guest. */
+  respond(message: Answer): void {
+    if (message.type === "signed" || message.ended) this.outstanding -= 1;
+    if (!this.#blocked.give(message)) this.#send(message);
   }
 
   fail(error: HostError): void {
@@ -134,7 +137,13 @@ export class GuestPort {
       case "crypto":
         return await answerCrypto(message);
       case "blockingRequest":
-        return await this.#requestAndWait(message.request);
+        return await this.#readBlocked(this.#request(this.#blocked.open(), message.request));
+      case "blockingRead":
+        return await this.#readBlocked(message.id);
+      case "blockingSign": {
+        const { key, options } = message;
+        return await this.#blocked.next(this.#sign({ type: "sign", id: this.#blocked.open(), key, options }));
+      }
       default:
         this.#take(message);
         return undefined;
@@ -158,7 +167,13 @@ export class GuestPort {
         this.outstanding += 1;
         void this.#import(message.id, message.name).finally(() => (this.outstanding -= 1));
         return;
+      case "sign":
+        this.#sign(message);
+        return;
       case "abort":
+        this.#blocked.drop(message.id);
+        return this.#worker.send(message);
+      case "read":
         return this.#worker.send(message);
       case "done":
         return this.#done(message.output);
@@ -175,18 +190,27 @@ export class GuestPort {
     if (!this.#exceeds(this.#budget.log(message))) this.#worker.send(message);
   }
 
-  #request(id: number, request: GuestRequest): void {
-    if (this.#exceeds(this.#budget.request(request))) return;
+  #request(id: number, request: GuestRequest): number {
+    if (this.#exceeds(this.#budget.request(request))) return id;
     this.outstanding += 1;
     this.#worker.send({ type: "request", id, request });
+    return id;
   }
 
-  async #requestAndWait(request: GuestRequest): Promise<object> {
-    const id = --this.#lastBlockingId;
-    return await new Promise((resolve) => {
-      this.#blocked.set(id, resolve);
-      this.#request(id, request);
-    });
+  #sign(message: SignMessage): number {
+    if (this.#exceeds(this.#budget.sign())) return message.id;
+    this.outstanding += 1;
+    this.#worker.send(message);
+    return message.id;
+  }
+
+  /** Who waits reads at once, so the worker may send as much again. */
+  async #readBlocked(id: number): Promise<Answer> {
+    const part = await this.#blocked.next(id);
+    const characters = part.type === "response" ? (part.data?.length ?? 0) : 0;
+    const bytes = Math.floor((characters * 3) / 4);
+    if (bytes > 0 && part.type === "response" && !part.ended) this.#worker.send({ type: "read", id, bytes });
+    return part;
   }
 
   #startTimer(id: number, ms: number): void {

@@ -45,7 +45,7 @@ async function handle({ run, message }: WorkerFrame): Promise<void> {
   }
   // What was sent to a run that is gone, such as the answer to its last request, is nobody's.
   if (port.run !== run) return;
-  if (message.type === "response") place.guest?.respond(message);
+  if (message.type === "response" || message.type === "signed") place.guest?.respond(message);
   else if (message.type === "release") await release(place);
   else await (place.work = work(place, message));
 }

@@ -7,13 +7,18 @@ def _stepvault_load():
     import types
 
     sources = json.loads(globals().pop("_stepvault_sources"))
+    # Stands for a module of a package, so it runs when a step imports that.
+    transports = compile(sources.pop("_stepvault_httpx"), "<_stepvault_httpx>", "exec")
     modules = {name: types.ModuleType(name) for name in sources}
     sys.modules.update(modules)
-    # Those that import others of ours come after them.
-    last = ("_stepvault_httpclient", "_stepvault_runner")
-    for name in sorted(sources, key=lambda name: last.index(name) if name in last else -1):
+    # The one that steps import by its own name.
+    modules["_stepvault_sign"].__name__ = "stepvault"
+    sys.modules["stepvault"] = modules["_stepvault_sign"]
+    # It uses others of ours as soon as it runs.
+    for name in sorted(sources, key=lambda name: name == "_stepvault_runner"):
         exec(compile(sources[name], f"<{name}>", "exec"), modules[name].__dict__)
     modules["_stepvault_runner"].install()
+    modules["_stepvault_clients"].install(transports)
 
     for name in (
         "argparse array ast asyncio base64 binascii bisect calendar cmath codecs collections configparser contextlib copy "

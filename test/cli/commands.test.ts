@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { startUpstream } from "../helpers/upstream.ts";
 
 const main = path.join(import.meta.dirname, "../../cli/main.ts");
 const key = "sk-proj-8f3b2c1d9e7a6f5b4c3d";
@@ -123,6 +124,21 @@ describe("stepvault run", () => {
       1,
       expect.stringMatching(/ERR_SECRET_UNKNOWN.*did you mean "api_key".*line 2, column 10/),
     ]);
+  });
+  test("a sealed secret of the file reaches its host, and the step only its placeholder", async () => {
+    const upstream = await startUpstream({ tls: false });
+    const host = `127.0.0.1:${upstream.port}`;
+    const secrets = JSON.stringify({ api_key: { value: key, sealed: true, hosts: [host] } });
+    const code = `const r = await fetch("http://${host}/", { headers: { "x-api-key": <<secrets.api_key>> } });
+      console.log(await r.text()); try { await fetch("http://" + <<secrets.api_key>> + "/") } catch (e) { return [<<secrets.api_key>>.slice(0, 7), e.code] }`;
+    const args = ["run", write("sealed.js", code), "--secrets", write("sealed.json", secrets), "--open", host];
+    const { code: exit, stdout, stderr } = await stepvault(args);
+    upstream.close();
+    expect(upstream.arrived.map(({ headers }) => headers["x-api-key"])).toEqual([key]);
+    expect([exit, JSON.parse(stdout)]).toEqual([0, ["sealed_", "ERR_SEALED_REFUSED"]]);
+    expect(stderr).toContain('"x-api-key":"[REDACTED:api_key]"');
+    expect(stderr).toMatch(/security\s+blocked: api_key in GET sealed_[0-9a-f]{32} \(place\)/);
+    expect(stdout + stderr).not.toContain(key);
   });
   test("a step reaches a private address only when it was opened", async () => {
     const file = write("n.js", 'try { await fetch("http://127.0.0.1:2/") } catch (e) { return e.code }');

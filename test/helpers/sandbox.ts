@@ -1,8 +1,11 @@
 /** Steps run straight in a sandbox, without queue, vault or redaction: what a step does is what the test sees. */
 import { inject, test } from "vitest";
+import { prepareEgress } from "../../worker/run-egress.ts";
 import { parseConfig } from "../../protocol/config.ts";
 import type { Json, Language, NetworkPolicy, RunEvent } from "../../protocol/job.ts";
 import { limitNames, type Limits, limitTable } from "../../protocol/limits.ts";
+import { SecretValue } from "../../protocol/secret.ts";
+import { createRedactor } from "../../redaction/redactor.ts";
 import { Sandbox, type SandboxEvent, type SandboxOptions, type SandboxOutcome } from "../../runtime/sandbox.ts";
 
 export const defaultLimits = Object.fromEntries(limitNames.map((name) => [name, limitTable[name].default])) as Limits;
@@ -23,7 +26,9 @@ export interface StepOptions {
   params?: Json;
   steps?: Json;
   inputs?: Json;
-  secrets?: Record<string, string>;
+  /** Values by name; what is no string has a policy of its own. */
+  secrets?: Record<string, string | SecretValue>;
+  projectNetwork?: NetworkPolicy;
   limits?: Partial<Limits>;
   network?: NetworkPolicy;
   signal?: AbortSignal;
@@ -55,13 +60,22 @@ export async function runStep(
     steps: options.steps ?? {},
     limits: { ...defaultLimits, ...options.limits },
     network: options.network ?? ("open" as const),
+    projectNetwork: options.projectNetwork,
   };
+  const secrets = Object.entries(options.secrets ?? {}).map(([name, secret]) =>
+    typeof secret === "string" ? new SecretValue(name, secret) : secret,
+  );
+  const redactor = createRedactor(secrets.map((secret) => ({ name: secret.name, value: secret.expose() })));
   const outcome = await sandbox.run(step, {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
-    resolve: async (references) => ({
-      values: new Map(references.map(({ name }) => [name, options.secrets?.[name] ?? ""])),
-      inputs: options.inputs ?? {},
-    }),
+    resolve: async (references) => {
+      const { values, egress } = prepareEgress(secrets, redactor);
+      return {
+        values: new Map(references.map(({ name }) => [name, values.get(name) ?? ""])),
+        inputs: options.inputs ?? {},
+        egress: secrets.length === 0 ? undefined : egress,
+      };
+    },
     onEvent(event) {
       events.push(event);
       return options.onEvent?.(event);

@@ -7,7 +7,8 @@ import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NetworkPolicy, RequestRecord } from "../../../protocol/job.ts";
-import { isPublicAddress } from "../../../runtime/egress/address.ts";
+import type { Limits } from "../../../protocol/limits.ts";
+import { Connections } from "../../../runtime/egress/connections.ts";
 import { EgressBroker } from "../../../runtime/egress/broker.ts";
 import type { Sandbox } from "../../../runtime/sandbox.ts";
 import { defaultLimits, openTestSandbox, runStep } from "../../helpers/sandbox.ts";
@@ -18,6 +19,7 @@ let base: string;
 let other: string;
 let open: string[];
 let sandbox: Sandbox;
+const connections = new Connections();
 
 /** Requests to /at-once that are under way, and the most there were. */
 let now = 0;
@@ -63,9 +65,29 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await sandbox.close();
+  await connections.close();
   for (const server of [first, second]) server.closeAllConnections();
   for (const server of [first, second]) server.close();
 });
+
+function openBroker(policy: NetworkPolicy, limits: Limits, records: RequestRecord[], pairs = open): EgressBroker {
+  return new EgressBroker({
+    policy,
+    open: pairs,
+    own: [],
+    nameServers: [],
+    limits,
+    connections,
+    projectId: "project",
+    onEvent: (event) => void (event.kind === "request" && records.push(event)),
+  });
+}
+
+async function toArray<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
 
 interface Asked {
   url: string;
@@ -81,7 +103,7 @@ async function send(
   limits = defaultLimits,
 ) {
   const records: RequestRecord[] = [];
-  const broker = new EgressBroker({ policy, open, own: [], nameServers: [], limits });
+  const broker = openBroker(policy, limits, records);
   const request = {
     url,
     method,
@@ -89,11 +111,8 @@ async function send(
     redirect,
     ...(body === undefined ? {} : { body: Buffer.from(body, "latin1").toString("base64") }),
   };
-  const response = await broker.request(request, {
-    signal: AbortSignal.timeout(10_000),
-    onRecord: (record) => records.push(record),
-  });
-  const text = Buffer.from(response.body, "base64").toString();
+  const { head: response, body: parts } = await broker.request(request, AbortSignal.timeout(10_000));
+  const text = Buffer.concat(await toArray(parts)).toString();
   return {
     response,
     records,
@@ -103,32 +122,6 @@ async function send(
 }
 
 describe("addresses", () => {
-  test.each([
-    "127.0.0.1",
-    "10.0.0.1",
-    "172.16.0.1",
-    "192.168.1.1",
-    "169.254.169.254",
-    "100.64.0.1",
-    "0.0.0.0",
-    "224.0.0.1",
-    "255.255.255.255",
-    "198.18.0.1",
-    "::1",
-    "::",
-    "fe80::1",
-    "fc00::1",
-    "::ffff:127.0.0.1",
-    "::ffff:8.8.8.8",
-    "64:ff9b::7f00:1",
-    "2002:7f00:1::",
-    "2001:0:1::",
-    "ff02::1",
-    "2001:db8::1",
-  ])("%s is not public", (address) => expect(isPublicAddress(address)).toBe(false));
-  test.each(["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111"])("%s is public", (address) =>
-    expect(isPublicAddress(address)).toBe(true),
-  );
   test.each([
     "http://2130706433:1/",
     "http://0x7f.1:1/",
@@ -176,7 +169,7 @@ describe("policy", () => {
 
 describe("requests", () => {
   test("carry method, headers and body bytes, but no header that is the broker's own", async () => {
-    const { json, records, response } = await send({
+    const { json, records, response, text } = await send({
       url: `${base}/p?q=1`,
       method: "PUT",
       headers: [
@@ -190,16 +183,23 @@ describe("requests", () => {
     const echo = json();
     expect(echo).toMatchObject({ method: "PUT", path: "/p?q=1", body: "\x00\xffbytes" });
     expect(echo.headers).toMatchObject({ "x-key": "v1", host: open[0], "content-length": "7" });
-    expect(response.headers).toContainEqual(["x-two", "a, b"]);
+    expect(response.headers.filter(([name]) => name === "x-two")).toEqual([
+      ["x-two", "a"],
+      ["x-two", "b"],
+    ]);
     expect(records).toEqual([
       {
+        kind: "request",
         method: "PUT",
         host: open[0],
         path: "/p?q=1",
         rule: "open",
         status: 200,
-        bytes: expect.any(Number),
+        bytesSent: 7,
+        bytes: Buffer.byteLength(text),
+        headersMs: expect.any(Number),
         ms: expect.any(Number),
+        secrets: [],
       },
     ]);
   });
@@ -211,17 +211,10 @@ describe("requests", () => {
     });
   });
   test("a refused connection is told by its kind, and recorded", async () => {
-    const broker = new EgressBroker({
-      policy: "open",
-      open: ["127.0.0.1:2"],
-      own: [],
-      nameServers: [],
-      limits: defaultLimits,
-    });
     const records: RequestRecord[] = [];
-    const sent = broker.request(
+    const sent = openBroker("open", defaultLimits, records, ["127.0.0.1:2"]).request(
       { url: "http://127.0.0.1:2/", method: "GET", headers: [], redirect: "follow" },
-      { signal: AbortSignal.timeout(5_000), onRecord: (record) => records.push(record) },
+      AbortSignal.timeout(5_000),
     );
     await expect(sent).rejects.toMatchObject({
       code: "ERR_EGRESS_FAILED",
@@ -291,11 +284,11 @@ describe("steps", () => {
     ]);
     expect(events.filter(({ kind }) => kind === "request")).toHaveLength(2);
   });
-  test("requests of one run go out a few at a time, since each holds its answer in the worker", async () => {
+  test("requests of one run go out a few at a time", async () => {
     const code = 'return (await Promise.all(Array.from({ length: 20 }, () => fetch(params.base + "/at-once")))).length';
     expect((await runStep(sandbox, "javascript", code, { params: { base } })).output).toBe(20);
     expect(most).toBeGreaterThan(1);
-    expect(most).toBeLessThanOrEqual(4);
+    expect(most).toBeLessThanOrEqual(defaultLimits.requestsAtOnceMax);
   });
   test("a response of several megabytes arrives whole", async () => {
     const code = 'return (await (await fetch(params.base + "/large")).text()).length';

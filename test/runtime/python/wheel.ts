@@ -35,14 +35,20 @@ export function writeWheel(file: string, contents: Readonly<Record<string, strin
   writeFileSync(file, Buffer.concat([...locals, entries, end]));
 }
 
-/** Makes a wheel of each Debian package in a folder. Needs apt and a mirror; without them the test fails and says so. */
-export function debianWheels(folder: string, packages: readonly string[]): void {
+/**
+ * Makes a wheel of each Debian package in a folder: of this machine's release, or of a named one. Needs apt and a mirror;
+ * without them the test fails and says so.
+ */
+export function debianWheels(
+  folder: string,
+  packages: readonly string[],
+  { release }: { release?: string } = {},
+): void {
   const work = path.join(folder, "debian");
   mkdirSync(work, { recursive: true });
-  download(
-    work,
-    packages.map((name) => `python3-${name}`),
-  );
+  const names = packages.map((name) => `python3-${name}`);
+  if (release === undefined) download(work, names);
+  else downloadOf(release, work, names);
   for (const name of packages) {
     const archive = readdirSync(work).find((file) => file.startsWith(`python3-${name}_`)) ?? "";
     const unpacked = path.join(work, name);
@@ -65,4 +71,31 @@ function download(cwd: string, packages: readonly string[]): void {
     execFileSync("apt-get", ["update"], options);
     execFileSync("apt-get", ["download", ...packages], options);
   }
+}
+
+/** With lists and a cache of its own, so that the machine's stay as they are. */
+function downloadOf(release: string, cwd: string, packages: readonly string[]): void {
+  const own = path.join(cwd, "apt");
+  for (const folder of ["lists/partial", "cache/archives/partial"])
+    mkdirSync(path.join(own, folder), { recursive: true });
+  const sources = path.join(own, "sources.list");
+  const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+  writeFileSync(sources, `deb [signed-by=${keyring}] ${mirror()} ${release} main\n`);
+  const settings = {
+    "Dir::Etc::sourcelist": sources,
+    "Dir::Etc::sourceparts": "-",
+    "Dir::State::Lists": path.join(own, "lists"),
+    "Dir::Cache": path.join(own, "cache"),
+  };
+  const options = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+  execFileSync("apt-get", ["update", ...options], { stdio: "ignore" });
+  execFileSync("apt-get", ["download", ...options, ...packages], { cwd, stdio: "ignore" });
+}
+
+/** From where this machine has its packages. */
+function mirror(): string {
+  const ask = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian", "Label: Debian"];
+  const known = (): string => execFileSync("apt-get", ask, { encoding: "utf8" }).split("\n")[0] ?? "";
+  if (known() === "") execFileSync("apt-get", ["update"], { stdio: "ignore" });
+  return known();
 }

@@ -1,0 +1,94 @@
+/**
+ * Saved steps: each push is a version of its own and never changes. What could not run is not saved. Runs take a version,
+ * or the newest, with what the project allows all its steps to reach.
+ */
+import type { Database } from "../database/connection.ts";
+import { StepvaultError } from "../protocol/error.ts";
+import { createId } from "../protocol/ids.ts";
+import { type AdHocStep, type NetworkPolicy, parseStep, type StepInput } from "../protocol/job.ts";
+
+export interface SavedStep {
+  readonly id: string;
+  readonly version: number;
+}
+
+export interface NewStep {
+  readonly projectId: string;
+  /** Of a step that exists, for its next version. */
+  readonly id?: string | undefined;
+  readonly name: string;
+  readonly step: StepInput;
+}
+
+/**
+ * Saves a step as the next version. Throws ERR_JOB_INVALID or ERR_LANGUAGE_UNKNOWN for what is no step, ERR_LIMIT_PAYLOAD,
+ * ERR_NAME_INVALID, ERR_STEP_UNKNOWN for the id of a step of no such project, ERR_PROJECT_UNKNOWN.
+ */
+export async function saveStep(database: Database, { projectId, id, name, step }: NewStep): Promise<SavedStep> {
+  const { language, code, inputs, limits, network } = parseStep(projectId, step);
+  const characters = Array.from(name).length;
+  if (characters < 1 || characters > nameCharactersMax) {
+    throw new StepvaultError(
+      "ERR_NAME_INVALID",
+      `Cannot save the step: its name has ${characters} characters, 1 to ${nameCharactersMax} are allowed`,
+    );
+  }
+  return await database.transaction(async (client) => {
+    // Locked, so that two pushes at once get a version each.
+    const { rowCount } = await client.query("select from projects where id = $1 for update", [projectId]);
+    if (rowCount !== 1)
+      throw new StepvaultError("ERR_PROJECT_UNKNOWN", `Cannot save the step: there is no project ${projectId}`);
+    const stepId = id ?? createId();
+    const { rows } = await client.query<{ version: number; mine: boolean }>(
+      "select coalesce(max(version), 0)::int as version, coalesce(bool_and(project_id = $2), $3) as mine from steps where id = $1",
+      [stepId, projectId, id === undefined],
+    );
+    const { version: last, mine } = rows[0]!;
+    if (!mine) throw unknownStep(stepId);
+    const version = last + 1;
+    const json = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
+    await client.query(
+      `insert into steps (id, version, project_id, name, language, code, inputs, limits, network)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+      [stepId, version, projectId, name, language, code, json(inputs), json(limits), json(network)],
+    );
+    return { id: stepId, version };
+  });
+}
+
+const nameCharactersMax = 200;
+
+/** A version of a saved step, the newest without a number. Throws ERR_STEP_UNKNOWN. */
+export async function loadStep(
+  database: Database,
+  projectId: string,
+  { id, version }: { id: string; version?: number | undefined },
+): Promise<AdHocStep> {
+  const { rows } = await database.query<AdHocStep & { network: NetworkPolicy | null }>(
+    `select language, code, inputs, limits, network from steps
+     where project_id = $1 and id = $2 and ($3::int is null or version = $3) order by version desc limit 1`,
+    [projectId, id, version ?? null],
+  );
+  const step = rows[0];
+  if (step === undefined) throw unknownStep(version === undefined ? id : `${id} version ${version}`);
+  return {
+    language: step.language,
+    code: step.code,
+    inputs: step.inputs ?? undefined,
+    limits: step.limits ?? undefined,
+    network: step.network ?? undefined,
+  };
+}
+
+/** What the steps of a project may reach at most; undefined when it says nothing. */
+export async function loadProjectNetwork(database: Database, projectId: string): Promise<NetworkPolicy | undefined> {
+  const { rows } = await database.query<{ network: NetworkPolicy | null }>(
+    "select network from projects where id = $1",
+    [projectId],
+  );
+  return rows[0]?.network ?? undefined;
+}
+
+function unknownStep(which: string): StepvaultError {
+  return new StepvaultError("ERR_STEP_UNKNOWN", `Cannot find the step: this project has no step ${which}`);
+}
