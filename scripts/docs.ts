@@ -9,6 +9,7 @@ import { errorCodes } from "../protocol/error.ts";
 import { statusOfError } from "../protocol/job.ts";
 import { type LimitName, limitNames, limitTable, payloadLimits } from "../protocol/limits.ts";
 import { secretValueBytesMax } from "../protocol/secret.ts";
+import { clientsPage } from "./clients-page.ts";
 
 const generated = "<!-- Made by `npm run docs`; change the table in protocol/ instead. -->";
 
@@ -18,6 +19,7 @@ export function generatedPages(): Map<string, string> {
     ["errors.md", errorsPage()],
     ["configuration.md", configurationPage()],
     ["limits.md", limitsPage()],
+    ["clients.md", clientsPage()],
   ]);
 }
 
