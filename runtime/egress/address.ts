@@ -4,15 +4,18 @@
  * connection is pinned to one of them, so that a second answer of the name server cannot change the target.
  */
 import { promises as dns } from "node:dns";
+import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
+import type { EgressSettings } from "../../protocol/config.ts";
 import { StepvaultError } from "../../protocol/error.ts";
+import { portOf } from "../../protocol/network.ts";
 
 export interface PinnedAddress {
   readonly address: string;
   readonly family: 4 | 6;
 }
 
-export interface PinOptions {
+interface PinOptions {
   /** An operator has opened this very host and port. */
   readonly allowPrivate: boolean;
   /** Who is asked for names, as `address[:port]`; the machine's own resolver when there is none. */
@@ -31,14 +34,39 @@ export function isPublicAddress(address: string): boolean {
   return ipaddr.isValid(address) && ipaddr.parse(address).range() === "unicast";
 }
 
+/** Whether the operator has opened the very host and port of a URL. */
+export function isOpened(url: URL, { open }: Pick<EgressSettings, "open">): boolean {
+  return open.includes(`${url.hostname}:${portOf(url)}`);
+}
+
+/** The address that a connection to a URL's host must use. Throws ERR_EGRESS_REFUSED or ERR_EGRESS_FAILED. */
+export async function pinTarget(url: URL, settings: EgressSettings): Promise<PinnedAddress> {
+  const own = await ownAddresses(portOf(url), settings.own);
+  return await pinAddress(url.hostname, {
+    allowPrivate: isOpened(url, settings),
+    nameServers: settings.nameServers,
+    isOwn: (address) => own.has(address),
+  });
+}
+
+/** Addresses of those of the deployment's own servers that listen on this port, as this machine reaches them. */
+async function ownAddresses(port: number, own: readonly string[]): Promise<ReadonlySet<string>> {
+  const hosts = own.flatMap((pair) => {
+    const url = URL.parse(`http://${pair}/`);
+    return url !== null && portOf(url) === port ? [url.hostname.replace(/^\[(.*)\]$/, "$1")] : [];
+  });
+  // A name that does not resolve now is no reason to refuse what the step asks for.
+  const found = await Promise.all(
+    hosts.map(async (host) => (isIP(host) ? [host] : await resolveName(host, []).catch(() => []))),
+  );
+  return new Set(found.flat());
+}
+
 /**
  * The address that a connection to this host must use. `hostname` is as WHATWG URL gives it, so numeric spellings of
  * IPv4 are normalised already. Throws ERR_EGRESS_REFUSED or ERR_EGRESS_FAILED.
  */
-export async function pinAddress(
-  hostname: string,
-  { allowPrivate, nameServers, isOwn }: PinOptions,
-): Promise<PinnedAddress> {
+async function pinAddress(hostname: string, { allowPrivate, nameServers, isOwn }: PinOptions): Promise<PinnedAddress> {
   const literal = hostname.replace(/^\[(.*)\]$/, "$1");
   const name = literal.replace(/\.$/, "");
   const refuse = (): never => {
@@ -55,7 +83,7 @@ export async function pinAddress(
 }
 
 /** All addresses of a name, IPv4 first. Throws ERR_EGRESS_FAILED when there is none. */
-export async function resolveName(name: string, nameServers: readonly string[]): Promise<string[]> {
+async function resolveName(name: string, nameServers: readonly string[]): Promise<string[]> {
   const found = await (nameServers.length > 0 ? askServers(name, nameServers) : askMachine(name));
   if (found.length > 0) return found;
   throw new StepvaultError("ERR_EGRESS_FAILED", `Cannot reach ${name}: its name does not resolve`);

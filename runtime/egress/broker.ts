@@ -4,19 +4,18 @@
  * secrets are put in, and what comes back has them masked before the step sees it. Keeps no cookies. Each hop leaves a
  * record, also one that is refused or fails.
  */
-import { isIP } from "node:net";
 import type { EgressSettings } from "../../protocol/config.ts";
 import { StepvaultError } from "../../protocol/error.ts";
 import type { NetworkPolicy, RequestRecord, SecurityRecord } from "../../protocol/job.ts";
 import type { Limits } from "../../protocol/limits.ts";
-import { portOf } from "../../protocol/network.ts";
 import type { GuestRequest, ResponseHead } from "../bridge/messages.ts";
 import { type SignAnswer, signOptionsSchema } from "../bridge/sign.ts";
-import { pinAddress, resolveName } from "./address.ts";
+import { isOpened, pinTarget } from "./address.ts";
 import type { Connections } from "./connections.ts";
 import { asFailure, discard, exchange, type Exchange } from "./exchange.ts";
 import { inspectHop } from "./guard.ts";
 import { failed, firstHop, type Hop, nextHop, type SealedFields } from "./hop.ts";
+import { OpenHop } from "./open-hop.ts";
 import { checkPolicy } from "./policy.ts";
 import { readResponse } from "./response.ts";
 import type { EgressSecrets } from "./secrets.ts";
@@ -85,7 +84,7 @@ export class EgressBroker {
         throw this.#masked(asFailure(hop.url, error));
       }
     }
-    throw failed(hop.url, `more than ${redirectsMax} redirects`);
+    throw this.#masked(failed(hop.url, `more than ${redirectsMax} redirects`));
   }
 
   /**
@@ -144,7 +143,7 @@ export class EgressBroker {
     const rule = checkPolicy(policy, hop, "step");
     if (projectPolicy !== undefined) checkPolicy(projectPolicy, hop, "project");
     const { hop: filled, fields } = this.#withSecrets(hop, open);
-    const pinned = await abortable(this.#pin(hop.url), signal);
+    const pinned = await abortable(pinTarget(hop.url, this.#options), signal);
     open.record.rule = rule;
     const pool = connections.to({ projectId, origin: hop.url.origin, pinned });
     const answer = await exchange(pool, filled, {
@@ -162,9 +161,9 @@ export class EgressBroker {
   #withSecrets(hop: Hop, open: OpenHop): { hop: Hop; fields: SealedFields } {
     const { secrets } = this;
     if (secrets === undefined) return { hop, fields: nothingSealed };
-    const encrypted = hop.url.protocol === "https:" || this.#isOpened(hop.url);
+    const encrypted = hop.url.protocol === "https:" || isOpened(hop.url, this.#options);
     const { names, astray, action } = inspectHop(hop, secrets, { guard: this.#options.guard, encrypted });
-    open.record.secrets.push(...names);
+    open.carries(names);
     if (astray.length > 0) {
       const host = this.#mask(hop.url.host);
       this.#options.onEvent({
@@ -184,7 +183,7 @@ export class EgressBroker {
     }
     try {
       const filled = fillPlaceholders(searchable(hop, secrets), secrets.sealed, encrypted);
-      open.record.secrets.push(...filled.fields.names);
+      open.carries(filled.fields.names);
       return filled;
     } catch (error) {
       if (!(error instanceof SealedRefusal)) throw error;
@@ -245,32 +244,6 @@ export class EgressBroker {
       `Cannot go on: ${this.#downloadedBytes} bytes in responses, at most ${downloadBytesMax} are allowed (downloadBytesMax)`,
     );
   }
-
-  #isOpened(url: URL): boolean {
-    return this.#options.open.includes(`${url.hostname}:${portOf(url)}`);
-  }
-
-  async #pin(url: URL): ReturnType<typeof pinAddress> {
-    const own = await this.#ownAddresses(portOf(url));
-    return await pinAddress(url.hostname, {
-      allowPrivate: this.#isOpened(url),
-      nameServers: this.#options.nameServers,
-      isOwn: (address) => own.has(address),
-    });
-  }
-
-  /** Addresses of those of the deployment's own servers that listen on this port, as this machine reaches them. */
-  async #ownAddresses(port: number): Promise<ReadonlySet<string>> {
-    const hosts = this.#options.own.flatMap((pair) => {
-      const url = URL.parse(`http://${pair}/`);
-      return url !== null && portOf(url) === port ? [url.hostname.replace(/^\[(.*)\]$/, "$1")] : [];
-    });
-    // A name that does not resolve now is no reason to refuse what the step asks for.
-    const found = await Promise.all(
-      hosts.map(async (host) => (isIP(host) ? [host] : await resolveName(host, []).catch(() => []))),
-    );
-    return new Set(found.flat());
-  }
 }
 
 const nothingSealed: SealedFields = { names: new Set(), url: false, headers: new Set(), body: false };
@@ -285,40 +258,6 @@ function searchable(hop: Hop, { filter }: EgressSecrets): Hop {
 }
 
 const unsearchable = new Set(["accept-encoding", "if-range", "range"]);
-
-/** A hop under way and the record that it will leave, once. */
-class OpenHop {
-  readonly record: RequestRecord;
-  #startedAt = performance.now();
-  #tell: ((record: RequestRecord) => void) | undefined;
-
-  constructor({ method, url }: Hop, tell: (record: RequestRecord) => void) {
-    this.#tell = tell;
-    this.record = {
-      method,
-      host: url.host,
-      path: url.pathname + url.search,
-      rule: null,
-      status: null,
-      bytesSent: 0,
-      bytes: 0,
-      headersMs: null,
-      ms: 0,
-      secrets: [],
-    };
-  }
-
-  began(status: number): void {
-    this.record.status = status;
-    this.record.headersMs = Math.round(performance.now() - this.#startedAt);
-  }
-
-  end(): void {
-    this.record.ms = Math.round(performance.now() - this.#startedAt);
-    this.#tell?.(this.record);
-    this.#tell = undefined;
-  }
-}
 
 /** A promise that an abort ends, although what it waits for goes on. */
 async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -9,6 +9,9 @@ import { parseNetworkRule, ruleAllows } from "../../protocol/network.ts";
 /** They make a tunnel, or show a request's own headers to whoever can read the answer. */
 const refusedMethods = new Set(["CONNECT", "TRACE", "TRACK"]);
 
+/** Of a long policy, a message shows so many. */
+const rulesShownMax = 5;
+
 /** The rule by which a request may be sent; "open" without one. Throws ERR_EGRESS_REFUSED. */
 export function checkPolicy(
   policy: NetworkPolicy,
@@ -42,8 +45,9 @@ export function checkPolicy(
     return rule !== undefined && ruleAllows(rule, method, url);
   });
   if (allowing !== undefined) return allowing;
+  const shown = policy.slice(0, rulesShownMax).join("; ") + (policy.length > rulesShownMax ? "; …" : "");
   throw new StepvaultError(
     "ERR_EGRESS_REFUSED",
-    `Cannot send ${method.toUpperCase()} to ${url.host}: none of the ${policy.length} rules of this ${whose}'s network policy allows it`,
+    `Cannot send ${method.toUpperCase()} to ${url.host}: none of the ${policy.length} rules of this ${whose}'s network policy allows it (${shown})`,
   );
 }

@@ -107,6 +107,11 @@ async function answer(arrived: Arrived, response: ServerResponse): Promise<void>
     }
     return void response.end();
   }
+  if (pathname === "/pauses") {
+    response.write(`part ${credential.slice(0, 1)}`);
+    await new Promise((resolve) => setTimeout(resolve, 800));
+    return void response.end(".");
+  }
   if (pathname === "/events") {
     for (let i = 0; i < 3; i++) {
       response.write(`data: ${JSON.stringify({ i, credential })}\n\n`);

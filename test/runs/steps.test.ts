@@ -78,12 +78,12 @@ describe("a project's network policy", () => {
     [
       ["POST 10.0.0.1"],
       "open",
-      "Cannot send GET to 10.0.0.1: none of the 1 rules of this project's network policy allows it",
+      "Cannot send GET to 10.0.0.1: none of the 1 rules of this project's network policy allows it (POST 10.0.0.1)",
     ],
     [
       ["10.0.0.1"],
       ["10.0.0.2"],
-      "Cannot send GET to 10.0.0.1: none of the 1 rules of this step's network policy allows it",
+      "Cannot send GET to 10.0.0.1: none of the 1 rules of this step's network policy allows it (10.0.0.2)",
     ],
   ] satisfies [NetworkPolicy | null, NetworkPolicy, string][])(
     "%j and the step's %j",

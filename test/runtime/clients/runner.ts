@@ -1,6 +1,6 @@
 /**
- * Runs client libraries in steps: bundles each as docs/packages.md says, locks the folder as an operator does, and tells
- * of every case whether it works or why not. What a case does is in cases.ts.
+ * Runs client libraries in steps: makes packages of them as docs/packages.md says, locks the folder as an operator does,
+ * and tells of every case whether it works or why not. What the cases do is in files of their own, by language.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { isBuiltin } from "node:module";
@@ -14,7 +14,8 @@ import { startNameServer } from "../../helpers/name-server.ts";
 import { openTestSandbox, runStep } from "../../helpers/sandbox.ts";
 import { testCaFile } from "../../helpers/upstream.ts";
 import { startApi } from "./api.ts";
-import type { ClientCase } from "./cases.ts";
+import { debianWheels, writeCertifi } from "../python/wheel.ts";
+import type { ClientCase } from "./client-case.ts";
 
 /** What a reference gives the step: the secret's value, or the placeholder of a sealed one. */
 export type SecretMode = "readable" | "sealed";
@@ -27,19 +28,31 @@ export interface ClientRunner {
 
 const serverSecret = "sk_test_51Hexample0000secret";
 
-export async function openClientRunner(cases: readonly ClientCase[]): Promise<ClientRunner> {
+export async function openClientRunner(
+  language: "javascript" | "python",
+  cases: readonly ClientCase[],
+): Promise<ClientRunner> {
   const folder = mkdtempSync(path.join(tmpdir(), "stepvault-clients-"));
+  const wanted = [...new Set(cases.flatMap(({ packages }) => packages))];
   const unbundled = new Map<string, string>();
-  for (const name of new Set(cases.flatMap(({ packages }) => packages))) {
-    const reason = await bundle(name, folder);
-    if (reason !== undefined) unbundled.set(name, reason);
-  }
+  if (language === "python") {
+    debianWheels(folder, wanted, { release: "bookworm" });
+    writeCertifi(folder);
+  } else
+    for (const name of wanted) {
+      const reason = await bundle(name, folder);
+      if (reason !== undefined) unbundled.set(name, reason);
+    }
   writeLock(folder, findPackageFiles(folder));
   const api = await startApi(serverSecret);
   const { host } = new URL(api.url);
   const names = await startNameServer((name) => (name === "approved.test" ? ["127.0.0.1"] : undefined));
   const egress = { open: [host], own: [], nameServers: [names.address], caFile: testCaFile };
-  const sandbox = openTestSandbox([], 1, { javascriptPackages: folder, egress });
+  const settings =
+    language === "python"
+      ? { pythonPackages: folder, cacheDir: path.join(folder, "cache") }
+      : { javascriptPackages: folder };
+  const sandbox = openTestSandbox([], 1, { ...settings, egress });
   const policies = {
     readable: secretPolicySchema.parse({}),
     sealed: secretPolicySchema.parse({ sealed: true, hosts: [host], places: { sign: ["aws-sigv4"] } }),
@@ -50,7 +63,7 @@ export async function openClientRunner(cases: readonly ClientCase[]): Promise<Cl
       if (missing !== undefined) return `no: ${missing}`;
       const params = { url: api.url };
       const secrets = { api_key: new SecretValue("api_key", secret, policies[mode]) };
-      const { outcome, output } = await runStep(sandbox, "javascript", code, { params, secrets });
+      const { outcome, output } = await runStep(sandbox, language, code, { params, secrets });
       if ("error" in outcome) return `no: ${outcome.error.code}: ${outcome.error.message}`;
       return output !== undefined && check(output) ? "works" : `no: it gave ${outcome.output}`;
     },

@@ -145,6 +145,14 @@ describe("a redirect", () => {
     const said = JSON.stringify([result.output, result.events]).toLowerCase();
     expect(said).not.toContain(ascii.toLowerCase());
   });
+  test("within the origin that carries it in its address shows the step that address masked", async () => {
+    const ascii = "Tv9qZr7wL2x4yHpBn5Ks8Dm3";
+    const code = `return (await ${go('"/next?k=CREDENTIAL"')}).url`;
+    const result = await world.run(code, world.sealed({}, ascii));
+    expect(world.approved.take().map(({ url }) => url)).toContain(`/next?k=${ascii}`);
+    expect(result.output).toMatch(/\/next\?k=\[REDACTED:key\]$/);
+    expectNothingOf(ascii, result.events);
+  });
   test("that is handed to the step has its address masked", async () => {
     const code = `const r = await ${go('params.other + "/?stolen=CREDENTIAL"', 'redirect: "manual"')}; return r.headers.get("location")`;
     const { output } = await world.run(code);

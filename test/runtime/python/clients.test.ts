@@ -7,7 +7,6 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { rootCertificates } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Json } from "../../../protocol/job.ts";
 import { findPackageFiles, writeLock } from "../../../runtime/packages.ts";
@@ -16,7 +15,7 @@ import { startNameServer, type TestNameServer } from "../../helpers/name-server.
 import { openTestSandbox, runStep, type StepRun } from "../../helpers/sandbox.ts";
 import { startUpstream, testCaFile, type Upstream } from "../../helpers/upstream.ts";
 import { events, type PartsServer, startPartsServer } from "./server.ts";
-import { debianWheels, writeWheel } from "./wheel.ts";
+import { debianWheels, writeCertifi } from "./wheel.ts";
 
 /** Which versions a release has, and what these need. */
 const releases = [
@@ -88,11 +87,7 @@ beforeAll(async () => {
   for (const { release, more } of releases) {
     const packages = path.join(folder, release);
     debianWheels(packages, ["requests", "urllib3", "chardet", "idna", "httpx", ...more], { release });
-    // Debian's own takes the machine's certificates; elsewhere the package brings them.
-    writeWheel(path.join(packages, "certifi-1.0-py3-none-any.whl"), {
-      "certifi/__init__.py": 'def where(): return __file__.replace("__init__.py", "cacert.pem")',
-      "certifi/cacert.pem": rootCertificates.join("\n"),
-    });
+    writeCertifi(packages);
     writeLock(packages, findPackageFiles(packages));
     const cacheDir = path.join(folder, "cache");
     sandboxes.set(release, openTestSandbox([], 1, { cacheDir, pythonPackages: packages, egress }));

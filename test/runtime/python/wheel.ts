@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { rootCertificates } from "node:tls";
 import { crc32 } from "node:zlib";
 
 /** Writes an archive of uncompressed files, which is all that a wheel has to be. */
@@ -61,6 +62,14 @@ export function debianWheels(
     });
     writeWheel(path.join(folder, `${name}-1.0-py3-none-any.whl`), Object.fromEntries(contents));
   }
+}
+
+/** The package certifi as it is elsewhere: Debian's has no certificates of its own and takes the machine's. */
+export function writeCertifi(folder: string): void {
+  writeWheel(path.join(folder, "certifi-1.0-py3-none-any.whl"), {
+    "certifi/__init__.py": 'def where(): return __file__.replace("__init__.py", "cacert.pem")',
+    "certifi/cacert.pem": rootCertificates.join("\n"),
+  });
 }
 
 function download(cwd: string, packages: readonly string[]): void {

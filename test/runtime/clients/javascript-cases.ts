@@ -1,28 +1,12 @@
 /**
- * What steps do with client libraries: for each a typical call with a credential, against test/runtime/clients/api.ts. A
+ * What JavaScript steps do with client libraries: for each a typical call with a credential, against test/runtime/clients/api.ts. A
  * case takes the secret by reference and the server's address as `params.url`, and knows nothing else of how it is run.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import type { Json } from "../../../protocol/job.ts";
 import { accessKeyId } from "./api.ts";
-
-const signsItself = "no: it signs in the sandbox, where the key is not; use `secrets.sign`";
-
-export interface ClientCase {
-  readonly library: string;
-  readonly version: string;
-  /** What is bundled for it, each package into a module of its own name. */
-  readonly packages: readonly string[];
-  readonly title: string;
-  readonly code: string;
-  /** What is told of it with a sealed secret, where it cannot work: why. */
-  readonly sealed?: string;
-  /** Whether the step's output is what the library should have given it. */
-  readonly check: (output: Json) => boolean;
-}
+import { type ClientCase, gives, signsItself } from "./client-case.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -45,13 +29,11 @@ const signer = packageOf(require.resolve("@smithy/signature-v4"));
 const hash = packageOf(require.resolve("@aws-crypto/sha256-js"));
 const dynamodb = packageOf(require.resolve("@aws-sdk/client-dynamodb"));
 
-const gives = (expected: Json) => (output: Json) => isDeepStrictEqual(output, expected);
-
 const openaiClient = `import OpenAI from "openai";
 const client = new OpenAI({ apiKey: "<<secrets.api_key>>", baseURL: params.url + "/v1", maxRetries: 0 });
 const asked = { model: "tiny", messages: [{ role: "user", content: "Hello?" }] };`;
 
-export const clientCases: readonly ClientCase[] = [
+export const javascriptCases: readonly ClientCase[] = [
   {
     library: "fetch",
     version: "built in",

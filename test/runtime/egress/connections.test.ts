@@ -1,0 +1,90 @@
+/**
+ * Connections to servers: kept for the next request of the same project and shared with no other, each to the address that
+ * was checked. Method: a server that counts them, and a name server whose answers the test changes.
+ */
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import type { Sandbox } from "../../../runtime/sandbox.ts";
+import { startNameServer, type TestNameServer } from "../../helpers/name-server.ts";
+import { eventually } from "../../helpers/processes.ts";
+import { openTestSandbox, runStep } from "../../helpers/sandbox.ts";
+
+let servers: Server[];
+let names: TestNameServer;
+let sandbox: Sandbox;
+let params: string;
+/** Connections that each server has had, in order. */
+let connections: Socket[][];
+let address = "127.0.0.1";
+
+beforeAll(async () => {
+  connections = [[], []];
+  servers = ["127.0.0.1", "127.0.0.2"].map((_, i) =>
+    createServer(({ url }, response) => void setTimeout(() => response.end(String(i)), url === "/slow" ? 100 : 0)).on(
+      "connection",
+      (socket) => connections[i]!.push(socket),
+    ),
+  );
+  servers[0]!.listen(0, "127.0.0.1");
+  await once(servers[0]!, "listening");
+  const { port } = servers[0]!.address() as AddressInfo;
+  servers[1]!.listen(port, "127.0.0.2");
+  await once(servers[1]!, "listening");
+  names = await startNameServer(() => [address]);
+  params = `http://moves.test:${port}`;
+  const egress = { open: [`moves.test:${port}`], own: [], nameServers: [names.address] };
+  sandbox = openTestSandbox([], 1, { isolation: "isolate", egress });
+});
+afterAll(async () => {
+  await sandbox.close();
+  names.close();
+  for (const server of servers) server.close();
+});
+beforeEach(() => {
+  for (const list of connections) list.length = 0;
+});
+
+async function ask(projectId: string, code: string): Promise<unknown> {
+  const { output, outcome } = await runStep(sandbox, "javascript", code, { projectId, params });
+  if ("error" in outcome) throw outcome.error;
+  return output;
+}
+const once3 = "for (let i = 0; i < 3; i++) await (await fetch(params)).text()";
+const countOf = (i: number): number => connections[i]!.length;
+
+test("one connection serves the requests of several runs of a project", async () => {
+  await ask("a", once3);
+  await ask("a", once3);
+  expect(countOf(0)).toBe(1);
+});
+test("another project gets a connection of its own", async () => {
+  await ask("b", once3);
+  await ask("c", once3);
+  await ask("b", once3);
+  expect(countOf(0)).toBe(2);
+});
+test("a kept connection is used only while the name still leads to its address", async () => {
+  await ask("d", once3);
+  address = "127.0.0.2";
+  expect(await ask("d", "return await (await fetch(params)).text()")).toBe("1");
+  address = "127.0.0.1";
+  expect(await ask("d", "return await (await fetch(params)).text()")).toBe("0");
+  expect([countOf(0), countOf(1)]).toEqual([1, 1]);
+});
+test("requests at once have a connection each, and an answer that is not read to its end gives up its own", async () => {
+  await ask("e", 'await Promise.all([1, 2, 3].map(async () => (await fetch(params + "/slow")).text()))');
+  expect(countOf(0)).toBe(3);
+  await ask("f", "const r = await fetch(params); await r.body.cancel()");
+  expect(await ask("f", "return await (await fetch(params)).text()")).toBe("0");
+});
+test("the end of the sandbox ends them", async () => {
+  const own = openTestSandbox([new URL(params).host], 0, {
+    egress: { open: [new URL(params).host], own: [], nameServers: [names.address] },
+  });
+  const { output } = await runStep(own, "javascript", "return await (await fetch(params)).text()", { params });
+  expect(output).toBe("0");
+  await own.close();
+  await eventually("the connection is closed", () => connections[0]!.at(-1)?.destroyed === true);
+});
