@@ -26,7 +26,7 @@ afterEach(() => world.reset());
 const placeholder = /^sealed_[0-9a-f]{32}$/;
 
 describe("what the step holds", () => {
-  test("is a placeholder, of another sealedValue in each run and nothing of the secret's", async () => {
+  test("is a placeholder, of another value in each run and nothing of the secret's", async () => {
     const both = await Promise.all([world.run("return <<secrets.key>>"), world.run("return '<<secrets.key>>'")]);
     expect(both[0].output).toMatch(placeholder);
     expect(both[1].output).toMatch(placeholder);
@@ -45,7 +45,7 @@ describe("what the step holds", () => {
   });
 });
 
-describe("an approved host gets the sealedValue", () => {
+describe("an approved host gets the value", () => {
   const url = new URLSearchParams([["", sealedValue]]).toString().slice(1);
   const places: [
     title: string,
@@ -122,8 +122,8 @@ describe("an approved host gets the sealedValue", () => {
   test("in a multipart form, unless its parts could be confused by it", async () => {
     const code = `const form = new FormData(); form.append("key", <<secrets.key>>);
       try { return (await fetch(params.approved, { method: "POST", body: form })).status } catch (e) { return e.code }`;
-    expect((await world.run(code, world.sealed({}, "plain-sealedValue-0123"))).output).toBe(200);
-    expect(world.approved.take()[0]!.body).toContain("\r\n\r\nplain-sealedValue-0123\r\n");
+    expect((await world.run(code, world.sealed({}, "plain-value-0123"))).output).toBe(200);
+    expect(world.approved.take()[0]!.body).toContain("\r\n\r\nplain-value-0123\r\n");
     expect((await world.run(code)).output).toBe("ERR_SEALED_REFUSED");
     expect(world.approved.take()).toEqual([]);
   });
@@ -145,14 +145,14 @@ describe("an approved host gets the sealedValue", () => {
       'import pyodide.http\nreturn await (await pyodide.http.pyfetch(params["approved"] + "/?k=<<secrets.key>>")).string()',
     ],
   ])("from Python: %s", async (_, code) => {
-    const result = await world.run(code, world.sealed({}, "sealedValue-of-ascii/+=&"), { language: "python" });
+    const result = await world.run(code, world.sealed({}, "value-of-ascii/+=&"), { language: "python" });
     expect(result.code).toBeUndefined();
     const [sent] = world.approved.take();
-    expect(decodeURIComponent(sent!.text)).toContain("sealedValue-of-ascii/+=&");
+    expect(decodeURIComponent(sent!.text)).toContain("value-of-ascii/+=&");
     expect(result.output).toContain("[REDACTED:key]");
-    expectNothingOf("sealedValue-of-ascii/+=&", [result.output, result.events]);
+    expectNothingOf("value-of-ascii/+=&", [result.output, result.events]);
   });
-  test("and the request's record names the secret and shows no sealedValue", async () => {
+  test("and the request's record names the secret and shows no value", async () => {
     const result = await world.run("await fetch(params.approved + '/?key=' + <<secrets.key>>)");
     const record = result.events.find(({ kind }) => kind === "request");
     expect(record).toMatchObject({ secrets: ["key"], status: 200, path: expect.stringMatching(/^\/\?key=sealed_/) });
@@ -160,7 +160,7 @@ describe("an approved host gets the sealedValue", () => {
   });
 });
 
-/** Header bytes as Node gives them: the sealedValue's UTF-16 letters are one byte each. */
+/** Header bytes as Node gives them: the value's UTF-16 letters are one byte each. */
 function latin(text: string): string {
   return Buffer.from(text, "latin1").toString("latin1");
 }
@@ -239,7 +239,7 @@ describe("is refused before anything leaves, with a security event,", () => {
     expectNothingOf(sealedValue, [result.output, result.events]);
   });
   test.each(["a\r\nx-evil: 1 and so on", "nul\0inside-it", "euro-€-0123456"])(
-    "in a header, of a sealedValue that cannot stand there",
+    "in a header, of a value that cannot stand there",
     async (odd) => {
       const result = await world.run(
         attempt("fetch(params.approved, { headers: { 'x-a': <<secrets.key>> } })"),
@@ -265,7 +265,7 @@ describe("is refused before anything leaves, with a security event,", () => {
     expect(securityOf(result)).toMatchObject([{ action: "blocked", secrets: ["key"] }]);
     expect(world.other.take()).toEqual([]);
   });
-  test("however the placeholder itself is disguised: what arrives is not the sealedValue", async () => {
+  test("however the placeholder itself is disguised: what arrives is not the value", async () => {
     const code = `const k = <<secrets.key>>; const codes = [btoa(k), encodeURIComponent(k).replaceAll("s", "%73"), [...k].reverse().join("")];
       for (const text of codes) await fetch(params.other + "/?q=" + text, { method: "POST", body: text });`;
     expect((await world.run(code)).code).toBeUndefined();
