@@ -7,19 +7,21 @@ import { HEAD_BYTES, wrapperOf } from "./compression.ts";
 import type { OnDecoded } from "./chain.ts";
 import { DecodedText } from "./decoded.ts";
 import { isText, OTHER } from "./digits.ts";
-import { Inflater, type Wrapper } from "./inflate.ts";
+import { type Epoch, InflateCredit, Inflater, type Wrapper } from "./inflate.ts";
 import type { Scanner } from "./scanner.ts";
 
 /** What compressed data in one place is scanned with, made when there is some and kept for the next. */
 export class InflatedText {
   readonly depth: number;
+  readonly credit: InflateCredit;
   readonly #openScanner: () => Scanner;
   readonly #onDecoded: OnDecoded;
   #text: DecodedText | undefined;
   #wrapper: Wrapper = "raw";
 
-  constructor(depth: number, openScanner: () => Scanner, onDecoded: OnDecoded) {
+  constructor(depth: number, epoch: Epoch, openScanner: () => Scanner, onDecoded: OnDecoded) {
     this.depth = depth;
+    this.credit = new InflateCredit(depth, epoch);
     this.#openScanner = openScanner;
     this.#onDecoded = onDecoded;
   }
@@ -44,7 +46,7 @@ export class Compressed {
   /** At most one at a time may use the same `inflated`. */
   constructor(wrapper: Wrapper, inflated: InflatedText) {
     this.#wrapper = wrapper;
-    this.#inflater = new Inflater(wrapper, inflated.depth);
+    this.#inflater = new Inflater(wrapper, inflated.depth, inflated.credit);
     this.#inflated = inflated;
   }
 

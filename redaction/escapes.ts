@@ -45,6 +45,8 @@ export class EscapeReader {
   #wall = -1;
   /** Whether what may be the rest of an escape behind a placeholder belongs to it, as a mask may cut escapes in two. */
   mayBeCut = false;
+  /** Whether what looks like a placeholder is one. */
+  marks = true;
 
   /**
    * Reads at `from`: a byte, INVISIBLE, BREAK (a placeholder, across which nothing matches), or MORE when the text
@@ -93,7 +95,7 @@ export class EscapeReader {
   /** The byte at `i`, or MORE/END (end of what may be read, or a placeholder). */
   #at(i: number): number {
     const byte = this.#byteAt(i);
-    if (byte !== 0x5b) return byte;
+    if (byte !== 0x5b || !this.marks) return byte;
     const end = markEnd(this.#window(), i);
     if (end <= 0) return end === 0 ? byte : MORE;
     this.#wall = i;
@@ -120,7 +122,7 @@ export class EscapeReader {
   #hidden(from: number): number {
     const first = this.#text[from]!;
     if (first === 0x1b) return this.#ansi(from + 1);
-    if (first === 0x5b) return this.#placeholder(from);
+    if (first === 0x5b) return this.marks ? this.#placeholder(from) : 0;
     if (first === 0xc2 && this.#at(from + 1) === 0x9b) return this.#csi(from + 2);
     return 0;
   }

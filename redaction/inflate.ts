@@ -13,6 +13,12 @@ const WINDOW = 1 << 15;
 /** Most output in all, and for each byte of input besides the first ones. */
 type OutputLimit = { readonly bytesMax: number; readonly perByteMax: number; readonly freeBytes: number };
 const WITH_HEADER: OutputLimit = { bytesMax: 1 << 20, perByteMax: 32, freeBytes: 1 << 12 };
+/**
+ * Most output of all data in one place of a text together, and for each byte of it beyond: many small pieces must not cost
+ * what none of them alone may.
+ */
+const SHARED_BYTES = 1 << 20;
+const SHARED_PER_BYTE = 4;
 /** Without a header most of what looks like compressed data is none. */
 const RAW: OutputLimit = { bytesMax: 1 << 13, perByteMax: 16, freeBytes: 1 << 8 };
 
@@ -35,6 +41,34 @@ type Pull = Generator<void, number>;
 /** One for all, as a stack of its own for each would cost more than the data it is thrown for. */
 const BAD_DATA = new Error("Cannot inflate the data: it is bad, or more than is looked at");
 
+/** What the inflaters of one place in a text may put out together. A new text begins with a new epoch. */
+export class InflateCredit {
+  left = 0;
+  readonly #bytesMax: number;
+  readonly #epoch: Epoch;
+  #of = -1;
+
+  constructor(depth: number, epoch: Epoch) {
+    this.#bytesMax = SHARED_BYTES >> (2 * depth);
+    this.#epoch = epoch;
+  }
+
+  /** Another byte of input. */
+  grow(): void {
+    this.begin();
+    this.left = Math.min(this.#bytesMax, this.left + SHARED_PER_BYTE);
+  }
+
+  begin(): void {
+    if (this.#of === this.#epoch.count) return;
+    this.#of = this.#epoch.count;
+    this.left = this.#bytesMax;
+  }
+}
+
+/** Counts the texts that a scanner has read. */
+export type Epoch = { count: number };
+
 export class Inflater {
   /** Output since the last `take`. */
   #out = new Uint8Array(64);
@@ -53,9 +87,12 @@ export class Inflater {
   /** Grows with the input. */
   #allowed: number;
   #done = false;
+  readonly #credit: InflateCredit;
 
   /** `depth` says how many layers of encoding have been taken off already. */
-  constructor(wrapper: Wrapper, depth: number) {
+  constructor(wrapper: Wrapper, depth: number, credit = new InflateCredit(depth, { count: 0 })) {
+    this.#credit = credit;
+    credit.begin();
     const { bytesMax, perByteMax, freeBytes } = wrapper === "raw" ? RAW : WITH_HEADER;
     this.#bytesMax = bytesMax;
     // Data within data would multiply the work.
@@ -75,6 +112,7 @@ export class Inflater {
     if (this.#done) return;
     this.#input = byte;
     this.#allowed = Math.min(this.#bytesMax, this.#allowed + this.#perByteMax);
+    this.#credit.grow();
     this.#hasInput = true;
     this.#advance();
   }
@@ -111,7 +149,8 @@ export class Inflater {
   }
 
   #emit(byte: number): void {
-    if (this.#total >= this.#allowed) throw BAD_DATA;
+    if (this.#total >= this.#allowed || this.#credit.left === 0) throw BAD_DATA;
+    this.#credit.left--;
     if (this.#total === this.#window.length && this.#total < WINDOW) {
       const grown = new Uint8Array(this.#total * 2);
       grown.set(this.#window);

@@ -21,6 +21,7 @@ export type Needles = {
   readonly longest: number;
   /** In a canonical view: whether the rest of an escape may stand behind a placeholder. */
   readonly cutsEscapes: boolean;
+  readonly marks: boolean;
 };
 
 /** `nameEnd` is where the needle itself ends; further ones that overlap it may have made `end` greater. */

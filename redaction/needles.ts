@@ -32,6 +32,8 @@ export type NeedleOptions = {
   readonly decode: boolean;
   /** Masks short and common values like all others. */
   readonly everywhere: boolean;
+  /** Takes what looks like a placeholder for one: the text may have been masked before. */
+  readonly marks: boolean;
 };
 
 const DENSE_MIN = 10;
@@ -148,6 +150,7 @@ export class NeedleStore {
       spreadMax,
       longest,
       cutsEscapes: this.cutsEscapes,
+      marks: this.#options.marks,
     };
   }
 

@@ -34,6 +34,11 @@ export type RedactorOptions = {
   readonly decode?: boolean;
   /** "policy" masks short and common values only where they stand alone (see policy.ts). Default "policy". */
   readonly shortValues?: "policy" | "everywhere";
+  /**
+   * Whether a text may have been masked before, so that masking it twice changes nothing. Where others write the text, false
+   * keeps a placeholder of theirs from hiding what stands beside it. Default true.
+   */
+  readonly twice?: boolean;
   /** After this many milliseconds without input a transform passes on what tells nothing. Default 200. */
   readonly idleMs?: number;
 };
@@ -64,6 +69,7 @@ export class Redactor {
       decode: options.decode ?? options.canonical ?? true,
       fragmentMin: fragments === true ? FRAGMENT_MIN : fragments === false ? 0 : Math.max(4, fragments),
       everywhere: options.shortValues === "everywhere",
+      marks: options.twice ?? true,
     });
     this.#placeholders = new Placeholders(() => this.#store.rawNeedles());
     for (const secret of secrets) this.add(secret);
@@ -103,9 +109,27 @@ export class Redactor {
    * one that `text` would name. What only begins like a value at the end is none. Counts nothing.
    */
   find(bytes: Uint8Array): string[] {
-    const whole = this.#spansOf(bytes).filter(({ start, nameEnd }) => nameEnd > start);
-    const found = new Set(whole.map(({ secret }) => secret));
-    return [...found].sort((a, b) => a - b).map((secret) => this.#names[secret]!);
+    const search = this.search();
+    search.read(bytes);
+    return search.names();
+  }
+
+  /** As `find`, of bytes that come one after the other. */
+  search(): { read(bytes: Uint8Array): void; names(): string[] } {
+    const scanner = new Scanner(this.#store);
+    return {
+      read(bytes): void {
+        for (let from = 0; from < bytes.length; from += BLOCK_MAX) {
+          scanner.read(bytes.subarray(from, from + BLOCK_MAX), false);
+        }
+      },
+      names: () => {
+        scanner.read(NOTHING, true);
+        const whole = scanner.spans.filter(({ start, nameEnd }) => nameEnd > start);
+        const found = new Set(whole.map(({ secret }) => secret));
+        return [...found].sort((a, b) => a - b).map((secret) => this.#names[secret]!);
+      },
+    };
   }
 
   bytes(bytes: Uint8Array): Uint8Array {

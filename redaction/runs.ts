@@ -7,6 +7,7 @@
  */
 
 import { Chain, type OnDecoded } from "./chain.ts";
+import type { Epoch } from "./inflate.ts";
 import { Compressed, InflatedText, RunHead } from "./compressed.ts";
 import { HEAD_BYTES, wrapperOf } from "./compression.ts";
 import type { Block } from "./block.ts";
@@ -35,17 +36,17 @@ export class RunLane {
   #binary: Compressed | undefined;
   #before = 0;
 
-  constructor(depth: number, openScanner: () => Scanner, onDecoded: OnDecoded) {
+  constructor(depth: number, epoch: Epoch, openScanner: () => Scanner, onDecoded: OnDecoded) {
     for (let skip = 0; skip < BASE64_CHAINS; skip++) {
       this.#chains.push(new Chain("base64", skip, openScanner, onDecoded));
     }
     for (let skip = 0; skip < 2; skip++) {
       this.#chains.push(new Chain("hex", skip, openScanner, onDecoded));
     }
-    this.#inflatedBinary = new InflatedText(depth, openScanner, onDecoded);
+    this.#inflatedBinary = new InflatedText(depth, epoch, openScanner, onDecoded);
     this.#heads = [
-      new RunHead(6, base64Digits, new InflatedText(depth, openScanner, onDecoded)),
-      new RunHead(4, hexDigits, new InflatedText(depth, openScanner, onDecoded)),
+      new RunHead(6, base64Digits, new InflatedText(depth, epoch, openScanner, onDecoded)),
+      new RunHead(4, hexDigits, new InflatedText(depth, epoch, openScanner, onDecoded)),
     ];
   }
 

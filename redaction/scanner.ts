@@ -5,6 +5,7 @@
  * the bytes read alone, not on how they were cut. Decoded inner texts are scanned by the same class (see runs.ts).
  */
 
+import type { Epoch } from "./inflate.ts";
 import { Block, BLOCK_MAX } from "./block.ts";
 import { Lane, type Needles, type OnMatch } from "./lane.ts";
 import { LineLane } from "./line-lane.ts";
@@ -61,11 +62,13 @@ export class Scanner {
   #isBehindMask = false;
   readonly #runs: RunLane | undefined;
   readonly #depth: number;
+  readonly #epoch: Epoch;
 
-  /** `depth` says how many layers of encoding have been taken off already. */
-  constructor(store: NeedleStore, depth = 0) {
+  /** `depth` says how many layers of encoding have been taken off already; the texts within a text are of its epoch. */
+  constructor(store: NeedleStore, depth = 0, epoch: Epoch = { count: 0 }) {
     this.#store = store;
     this.#depth = depth;
+    this.#epoch = epoch;
     this.#onLine = (start, end, nameEnd, block) => {
       const { secret, form } = store.blocks.meanings[block]!;
       this.#collect({ start, end, nameEnd, secret, form, rank: LINES_RANK });
@@ -73,7 +76,8 @@ export class Scanner {
     if (!store.decodes || depth >= DEPTH_MAX) return;
     this.#runs = new RunLane(
       depth,
-      () => new Scanner(store, depth + 1),
+      epoch,
+      () => new Scanner(store, depth + 1, epoch),
       (start, end, nameEnd, inner, encoding) => {
         const form = depth === 0 && inner.form === "plain" ? encoding : "decoded";
         this.#collect({ start, end, nameEnd, secret: inner.secret, form, rank: RANKS + inner.rank });
@@ -112,6 +116,7 @@ export class Scanner {
 
   /** Begins a new text at place 0, or what is left of one behind a mask. */
   restart(isBehindMask = false): void {
+    if (this.#depth === 0) this.#epoch.count++;
     this.#isBehindMask = isBehindMask;
     this.#position = 0;
     this.#left = NOTHING;

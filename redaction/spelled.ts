@@ -64,6 +64,7 @@ export class SpelledLane {
   /** Reads a block; gives how far it came: to an escape that is not complete, or to the end. */
   read({ text, base, length, last }: Block, onMatch: OnMatch): number {
     reader.mayBeCut = this.#needles.cutsEscapes;
+    reader.marks = this.#needles.marks;
     let i = this.#skipsRest ? restOfEscape(text, length, last) : 0;
     if (i === MORE) return 0;
     this.#skipsRest = false;

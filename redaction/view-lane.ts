@@ -94,8 +94,9 @@ export class ViewLane {
 
   #scan(block: Block, onMatch: OnMatch): number {
     const { text, base, length: to } = block;
-    const { skip, cutsEscapes } = this.#needles;
+    const { skip, cutsEscapes, marks } = this.#needles;
     reader.mayBeCut = cutsEscapes;
+    reader.marks = marks;
     const view = block.view(this.#kind, skip);
     const { table } = this.#view;
     let i = this.#skipsRest ? restOfEscape(text, to, block.last) : 0;

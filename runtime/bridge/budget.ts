@@ -6,6 +6,8 @@ import type { ErrorCode } from "../../protocol/error.ts";
 import type { LimitName, Limits } from "../../protocol/limits.ts";
 import type { GuestMessage, GuestRequest, HostError } from "./messages.ts";
 
+const freeHeadBytes = 8 * 1024;
+
 export class Budget {
   #limits: Limits;
   #used = { calls: 0, printBytes: 0, printLines: 0, logEntries: 0, logBytes: 0, requests: 0, uploadBytes: 0 };
@@ -39,10 +41,12 @@ export class Budget {
     );
   }
 
-  request({ body }: GuestRequest): HostError | undefined {
+  request({ body, url, headers }: GuestRequest): HostError | undefined {
     this.#used.requests += 1;
     const bytes = Math.floor(((body?.length ?? 0) * 3) / 4);
-    this.#used.uploadBytes += bytes;
+    const headBytes = headers.reduce((sum, [name, value]) => sum + name.length + value.length, url.length);
+    // Small heads are free, so that the limit means bodies; large ones wait in memory like these.
+    this.#used.uploadBytes += bytes + (headBytes > freeHeadBytes ? headBytes : 0);
     return (
       this.#check("ERR_LIMIT_REQUESTS", this.#used.requests, "requestsMax", "requests") ??
       this.#check("ERR_LIMIT_REQUEST_BYTES", bytes, "requestBytesMax", "bytes in a request body") ??

@@ -48,10 +48,18 @@ const guestErrorSchema = z.strictObject({
   ...errorFields,
 });
 
+/** Address and headers of one request together. */
+const headCharactersMax = 256 * 1024;
+
 const requestSchema = z.strictObject({
   method: z.string().max(32),
   url: z.string().max(65_536),
-  headers: z.array(z.tuple([z.string().max(1_000), z.string().max(65_536)])).max(200),
+  headers: z
+    .array(z.tuple([z.string().max(1_000), z.string().max(65_536)]))
+    .max(200)
+    .refine(
+      (headers) => headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0) <= headCharactersMax,
+    ),
   /** Base64; absent when there is no body. */
   body: z.string().optional(),
   redirect: z.enum(["follow", "error", "manual"]),

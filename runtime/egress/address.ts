@@ -27,11 +27,18 @@ interface PinOptions {
 /** Names under which clouds hand credentials to their machines, whatever they resolve to. */
 const metadataNames = new Set(["metadata", "metadata.google.internal", "metadata.goog", "instance-data"]);
 
+/** Public by their range, and answered by the cloud's own machinery: Azure's WireServer. */
+const cloudAddresses = new Set(["168.63.129.16"]);
+
 const resolveTimeMsMax = 5_000;
 
 /** True for an address that belongs to the public internet. */
 export function isPublicAddress(address: string): boolean {
-  return ipaddr.isValid(address) && ipaddr.parse(address).range() === "unicast";
+  if (!ipaddr.isValid(address) || cloudAddresses.has(address)) return false;
+  const parsed = ipaddr.parse(address);
+  if (parsed.range() !== "unicast") return false;
+  // All of IPv6 that is given out for the public internet; the rest holds IPv4 in old disguises, or nothing.
+  return parsed.kind() === "ipv4" || parsed.match(ipaddr.parse("2000::"), 3);
 }
 
 /** Whether the operator has opened the very host and port of a URL. */

@@ -50,6 +50,7 @@ export class EgressBroker {
   #options: EgressOptions;
   #closed = new AbortController();
   #downloadedBytes = 0;
+  #resentBytes = 0;
   /** Hops that are under way. */
   #open = new Set<OpenHop>();
 
@@ -119,6 +120,12 @@ export class EgressBroker {
     return this.secrets?.filter?.text(text) ?? text;
   }
 
+  /** The same of a text whose characters are bytes. */
+  #maskBytes(text: string): string {
+    const { filter } = this.secrets ?? {};
+    return filter === undefined ? text : Buffer.from(filter.bytes(Buffer.from(text, "latin1"))).toString("latin1");
+  }
+
   #masked(error: StepvaultError): StepvaultError {
     const message = this.#mask(error.message);
     return message === error.message ? error : new StepvaultError(error.code, message);
@@ -142,27 +149,29 @@ export class EgressBroker {
     const { policy, projectPolicy, limits, connections, projectId } = this.#options;
     const rule = checkPolicy(policy, hop, "step");
     if (projectPolicy !== undefined) checkPolicy(projectPolicy, hop, "project");
-    const { hop: filled, fields } = this.#withSecrets(hop, open);
+    signal.throwIfAborted();
+    const { hop: filled, fields } = await this.#withSecrets(hop, open, signal);
     const pinned = await abortable(pinTarget(hop.url, this.#options), signal);
     open.record.rule = rule;
     const pool = connections.to({ projectId, origin: hop.url.origin, pinned });
+    open.record.bytesSent = filled.body?.length ?? 0;
+    this.#countUpload(open.record.bytesSent, hop);
     const answer = await exchange(pool, filled, {
       signal,
       limits,
       waitMsMax,
       onBytes: (bytes) => this.#count(open, bytes),
     });
-    open.record.bytesSent = filled.body?.length ?? 0;
     open.began(answer.status);
     return { answer, fields };
   }
 
   /** The hop with the values of sealed secrets in it, if it may carry them and holds no other's. */
-  #withSecrets(hop: Hop, open: OpenHop): { hop: Hop; fields: SealedFields } {
+  async #withSecrets(hop: Hop, open: OpenHop, signal: AbortSignal): Promise<{ hop: Hop; fields: SealedFields }> {
     const { secrets } = this;
     if (secrets === undefined) return { hop, fields: nothingSealed };
     const encrypted = hop.url.protocol === "https:" || isOpened(hop.url, this.#options);
-    const { names, astray, action } = inspectHop(hop, secrets, { guard: this.#options.guard, encrypted });
+    const { names, astray, action } = await inspectHop(hop, secrets, { guard: this.#options.guard, encrypted, signal });
     open.carries(names);
     if (astray.length > 0) {
       const host = this.#mask(hop.url.host);
@@ -210,28 +219,39 @@ export class EgressBroker {
   }
 
   #toResponse(
-    { url, method }: Hop,
+    { url }: Hop,
     answer: Exchange,
     { open, redirected }: { open: OpenHop; redirected: boolean },
   ): BrokerResponse {
     const filter = this.secrets?.filter;
-    if (filter !== undefined && !answer.decoded) {
+    if (filter !== undefined && !answer.decoded)
       throw failed(url, "its answer is compressed in a way that cannot be searched for sealed secrets");
-    }
-    // Masking changes the length, and who trusts the old one would wait for the rest.
-    const headers = answer.headers.filter(
-      ([name]) => filter === undefined || method === "HEAD" || name.toLowerCase() !== "content-length",
-    );
+    if (filter !== undefined && partialStatuses.has(answer.status))
+      throw failed(url, "its answer is a part of one, which cannot be searched for sealed secrets");
+    // Masking changes the length, and the old one tells the value's.
+    const headers = answer.headers.filter(([name]) => filter === undefined || name.toLowerCase() !== "content-length");
     const head = {
       url: this.#mask(url.href),
       status: answer.status,
-      statusText: this.#mask(answer.statusText),
-      headers: headers.map(([name, value]): [string, string] => [this.#mask(name), this.#mask(value)]),
+      statusText: this.#maskBytes(answer.statusText),
+      headers: headers.map(([name, value]): [string, string] => [this.#maskBytes(name), this.#maskBytes(value)]),
       redirected,
     };
     const { responseBytesMax } = this.#options.limits;
-    const body = readResponse(url, answer.body, { filter, responseBytesMax, onEnd: () => open.end() });
+    const onError = (error: unknown): StepvaultError => this.#masked(asFailure(url, error));
+    const body = readResponse(url, answer.body, { filter, responseBytesMax, onError, onEnd: () => open.end() });
     return { head, body };
+  }
+
+  /** The run's budget has counted each body once; a redirect can have it sent again. */
+  #countUpload(bytes: number, hop: Hop): void {
+    if (hop.redirects > 0) this.#resentBytes += bytes;
+    const { uploadBytesMax } = this.#options.limits;
+    if (this.#resentBytes <= uploadBytesMax) return;
+    throw new StepvaultError(
+      "ERR_LIMIT_UPLOAD_BYTES",
+      `Cannot go on: ${this.#resentBytes} bytes sent again after redirects, at most ${uploadBytesMax} are allowed (uploadBytesMax)`,
+    );
   }
 
   #count(open: OpenHop, bytes: number): void {
@@ -248,6 +268,8 @@ export class EgressBroker {
 
 const nothingSealed: SealedFields = { names: new Set(), url: false, headers: new Set(), body: false };
 
+const partialStatuses = new Set([206, 226]);
+
 /**
  * A hop whose answer can be searched for sealed secrets: whole, since the parts of a value would pass one by one, and
  * compressed in no other way than is known here.
@@ -257,7 +279,7 @@ function searchable(hop: Hop, { filter }: EgressSecrets): Hop {
   return { ...hop, headers: hop.headers.filter(([name]) => !unsearchable.has(name.toLowerCase())) };
 }
 
-const unsearchable = new Set(["accept-encoding", "if-range", "range"]);
+const unsearchable = new Set(["a-im", "accept-encoding", "if-range", "range", "request-range"]);
 
 /** A promise that an abort ends, although what it waits for goes on. */
 async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -9,8 +9,12 @@ import { Pool } from "undici";
 import { StepvaultError } from "../../protocol/error.ts";
 import type { PinnedAddress } from "./address.ts";
 
-const connectionsPerServerMax = 32;
+/** Answers that nobody reads hold theirs, so there are more than a run may have under way. */
+const connectionsPerServerMax = 256;
 const poolsMax = 512;
+const poolsPerProjectMax = 64;
+/** Above every limit of a run: this one frees what runs have given up waiting for. */
+const connectTimeMsMax = 60_000;
 const keepAliveMs = 4_000;
 const headerBytesMax = 65_536;
 
@@ -38,7 +42,9 @@ export class Connections {
     const pool = this.#pools.get(key) ?? this.#open(origin, pinned);
     this.#pools.delete(key);
     this.#pools.set(key, pool);
-    if (this.#pools.size > poolsMax) this.#closeOldest();
+    if (this.#pools.size > poolsMax) this.#endOldest(key, "");
+    const mine = [...this.#pools.keys()].filter((each) => each.startsWith(`${projectId} `));
+    if (mine.length > poolsPerProjectMax) this.#endOldest(key, `${projectId} `);
     return pool;
   }
 
@@ -54,13 +60,13 @@ export class Connections {
     if (this.#ended) throw new StepvaultError("ERR_EGRESS_FAILED", "Cannot connect: the sandbox is closing");
     return new Pool(origin, {
       connections: connectionsPerServerMax,
-      // The broker's own timers are exact; these would be a second answer to the same question.
-      connectTimeout: 0,
+      // The broker's own timer is exact; this would be a second answer to the same question.
       headersTimeout: 0,
       keepAliveTimeout: keepAliveMs,
       maxHeaderSize: headerBytesMax,
       allowH2: false,
       connect: {
+        timeout: connectTimeMsMax,
         lookup: (_hostname, options, callback) => {
           if (options.all) callback(null, [pinned]);
           else callback(null, pinned.address, pinned.family);
@@ -70,13 +76,12 @@ export class Connections {
     });
   }
 
-  #closeOldest(): void {
-    for (const [key, pool] of this.#pools) {
-      if (pool.stats.running > 0 || pool.stats.pending > 0) continue;
-      this.#pools.delete(key);
-      void pool.close();
-      return;
-    }
+  /** Ends the longest unused of those that begin so, one without requests if there is one; never the one in hand. */
+  #endOldest(inHand: string, beginning: string): void {
+    const others = [...this.#pools].filter(([key]) => key !== inHand && key.startsWith(beginning));
+    const [key, pool] = others.find(([, { stats }]) => stats.running === 0 && stats.pending === 0) ?? others[0]!;
+    this.#pools.delete(key);
+    void pool.destroy().catch(() => {});
   }
 }
 

@@ -50,12 +50,12 @@ export async function exchange(pool: Pool, hop: Hop, options: ExchangeOptions): 
   pool.dispatch(sent, receiver);
   const { status, statusText, headers } = await receiver.head;
   const encodings = encodingsOf(headers);
-  const hasBody = hop.method !== "HEAD" && ![204, 205, 304].includes(status);
-  const decoders = encodings.map((name) => decompressors[name]?.());
-  const known = decoders.length <= encodingsMax && decoders.every((decoder) => decoder !== undefined);
-  if (!hasBody || !known || decoders.length === 0) {
+  const hasBody = hop.method !== "HEAD" && status !== 204 && status !== 304 && !saysEmpty(headers);
+  const known = encodings.length <= encodingsMax && encodings.every((name) => decompressors[name] !== undefined);
+  if (!hasBody || !known || encodings.length === 0) {
     return { status, statusText, headers, decoded: !hasBody || known, body: receiver.body };
   }
+  const decoders = encodings.map((name) => decompressors[name]!());
   // What goes wrong in one stage ends them all, with the error that the last one tells.
   const body = pipeline([receiver.body, ...decoders], () => {}) as unknown as Readable;
   const described = headers.filter(([name]) => !encodingHeaders.has(name.toLowerCase()));
@@ -171,7 +171,7 @@ class Receiver implements Dispatcher.DispatchHandler {
 
 const encodingHeaders = new Set(["content-encoding", "content-length"]);
 
-// A body that ends early is given as far as it came, as other clients do.
+// A body of gzip or deflate that ends early is given as far as it came, as other clients do.
 const lenient = { flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH };
 const decompressors: Readonly<Record<string, (() => Transform) | undefined>> = {
   __proto__: null as never,
@@ -181,6 +181,11 @@ const decompressors: Readonly<Record<string, (() => Transform) | undefined>> = {
   br: () => createBrotliDecompress({ flush: constants.BROTLI_OPERATION_FLUSH }),
   zstd: () => createZstdDecompress(),
 };
+
+/** Some servers name an encoding for a body that they have none of. */
+function saysEmpty(headers: readonly (readonly [string, string])[]): boolean {
+  return headers.some(([name, value]) => name.toLowerCase() === "content-length" && value.trim() === "0");
+}
 
 /** The encodings of a body, the outermost first. */
 function encodingsOf(headers: readonly (readonly [string, string])[]): string[] {

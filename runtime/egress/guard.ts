@@ -19,19 +19,18 @@ export interface GuardFinding {
 }
 
 /** `encrypted`: the connection is, or the operator has opened it as it is. */
-export function inspectHop(
+export async function inspectHop(
   hop: Hop,
   secrets: EgressSecrets,
-  { guard, encrypted }: { guard: EgressGuard | undefined; encrypted: boolean },
-): GuardFinding {
+  { guard, encrypted, signal }: { guard: EgressGuard | undefined; encrypted: boolean; signal: AbortSignal },
+): Promise<GuardFinding> {
   const readable = [...secrets.policies].some(([, { sealed }]) => !sealed);
   if (secrets.sealed.size === 0 && (guard === "off" || !readable)) return { names: [], astray: [], action: "reported" };
-  const { method, url, headers, body } = hop;
-  const head = [`${method} ${url.href}`, ...headers.map(([name, value]) => `${name}: ${value}`)].join("\n");
+  const { method, url, headers, body, location = "" } = hop;
+  const lines = [`${method} ${url.href}`, location, ...headers.map(([name, value]) => `${name}: ${value}`)];
   // Headers hold bytes as characters; in a text they would be other bytes.
-  const found = [head, ...(body === undefined ? [] : [body])].flatMap((part) =>
-    secrets.find(typeof part === "string" ? Buffer.from(part, "latin1") : part),
-  );
+  const found = [...(await secrets.find(Buffer.from(lines.join("\n"), "latin1"), signal))];
+  if (body !== undefined) found.push(...(await secrets.find(body, signal)));
   const names = [...new Set(found)];
   const verdicts = names.map((name) => [name, judge(name)] as const);
   const blocked = verdicts.filter(([, verdict]) => verdict === "blocked").map(([name]) => name);

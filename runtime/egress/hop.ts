@@ -11,6 +11,9 @@ export interface Hop {
   /** In order; names as the step wrote them. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly body: Buffer | undefined;
+  readonly redirects: number;
+  /** A redirect's address as the server wrote it; a URL leaves parts of it out. */
+  readonly location: string | undefined;
 }
 
 /** The fields of a hop that held sealed secrets, and the names of these. */
@@ -60,7 +63,7 @@ export function firstHop(asked: GuestRequest): Hop {
   if (!headers.every(([name, value]) => headerName.test(name) && isHeaderValue(value)))
     throw failed(url, "a header has a name or value that HTTP does not allow");
   const body = asked.body === undefined ? undefined : Buffer.from(asked.body, "base64");
-  return { url, method: asked.method, headers, body };
+  return { url, method: asked.method, headers, body, redirects: 0, location: undefined };
 }
 
 export function isHeaderValue(value: string): boolean {
@@ -92,6 +95,8 @@ export function nextHop(
     method: becomesGet ? "GET" : hop.method,
     headers: hop.headers.filter(([name]) => !dropped.has(name.toLowerCase())),
     body: bodyStays ? hop.body : undefined,
+    redirects: hop.redirects + 1,
+    location,
   };
 }
 

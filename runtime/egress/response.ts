@@ -5,7 +5,6 @@
  */
 import type { Readable } from "node:stream";
 import { StepvaultError } from "../../protocol/error.ts";
-import { asFailure } from "./exchange.ts";
 import type { ResponseFilter, ResponseStream } from "./secrets.ts";
 
 const pauseMs = 100;
@@ -13,6 +12,8 @@ const pauseMs = 100;
 export interface ResponseOptions {
   readonly filter: ResponseFilter | undefined;
   readonly responseBytesMax: number;
+  /** What is thrown for an error. */
+  readonly onError: (error: unknown) => StepvaultError;
   /** Called once, however it ends. */
   readonly onEnd: () => void;
 }
@@ -21,7 +22,7 @@ export interface ResponseOptions {
 export async function* readResponse(
   url: URL,
   body: Readable,
-  { filter, responseBytesMax, onEnd }: ResponseOptions,
+  { filter, responseBytesMax, onError, onEnd }: ResponseOptions,
 ): AsyncGenerator<Uint8Array, void> {
   const stream = filter?.stream();
   let bytes = 0;
@@ -42,7 +43,7 @@ export async function* readResponse(
     }
     yield* nonEmpty([stream?.end()]);
   } catch (error) {
-    throw asFailure(url, error);
+    throw onError(error);
   } finally {
     body.destroy();
     onEnd();

@@ -8,6 +8,7 @@ import type { SecretValue } from "../../protocol/secret.ts";
 /** Masks the values of sealed secrets in what comes back, whatever form they have. */
 export interface ResponseFilter {
   text(text: string): string;
+  bytes(bytes: Uint8Array): Uint8Array;
   /** One body: bytes in, what may be shown out. */
   stream(): ResponseStream;
 }
@@ -25,8 +26,8 @@ export interface EgressSecrets {
   readonly sealed: ReadonlyMap<string, SecretValue>;
   /** The policy of each of the run's secrets, by name. */
   readonly policies: ReadonlyMap<string, SecretPolicy>;
-  /** Names of the secrets whose values these bytes hold, in any form. */
-  find(bytes: Uint8Array): readonly string[];
+  /** Names of the secrets whose values these bytes hold, in any form. Gives way to other work while it searches. */
+  find(bytes: Uint8Array, signal: AbortSignal): Promise<readonly string[]>;
   /** Absent when nothing is sealed. */
   readonly filter: ResponseFilter | undefined;
 }

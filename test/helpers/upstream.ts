@@ -61,7 +61,6 @@ const codings: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
   br: (bytes) => brotliCompressSync(bytes),
   zstd: (bytes) => zstdCompressSync(bytes),
   "gzip, br": (bytes) => brotliCompressSync(gzipSync(bytes)),
-  "x-unknown": (bytes) => bytes,
 };
 
 /** What a request carried as its credential, wherever that is. */
@@ -88,10 +87,29 @@ async function answer(arrived: Arrived, response: ServerResponse): Promise<void>
     const spelled = spellings[searchParams.get("as") ?? "plain"]!(credential);
     return void response.end(spelled);
   }
+  if (pathname === "/spelled-behind") {
+    // What stands before the value stays as it is.
+    const [, before = "", behind = ""] = /^(\[REDACTED(?::\w+\])?)?(.*)$/s.exec(credential) ?? [];
+    return void response.end(before + String(spellings[searchParams.get("as") ?? "plain"]!(behind)));
+  }
   if (pathname === "/coded") {
-    const coding = searchParams.get("as") ?? "gzip";
+    const asked = searchParams.get("as") ?? "gzip";
+    const coding = asked === "many" ? Array.from({ length: 12_000 }, () => "br").join(",") : asked;
     response.writeHead(200, { "content-encoding": coding });
-    return void response.end(codings[coding]!(Buffer.from(`<<${credential}>>`)));
+    const encode = codings[coding] ?? ((bytes: Buffer): Buffer => bytes);
+    return void response.end(encode(Buffer.from(`<<${credential}>>`)));
+  }
+  if (pathname === "/odd-status") {
+    response.writeHead(Number(searchParams.get("status")), { "content-encoding": "gzip" });
+    return void response.end(gzipSync(`<${credential}>`));
+  }
+  if (pathname === "/in-head-as-utf8") {
+    response.writeHead(200, { "x-echo": Buffer.from(credential, "latin1").toString("latin1") });
+    return void response.end();
+  }
+  if (pathname === "/cut") {
+    response.write("begun");
+    return void setTimeout(() => response.destroy(), 20);
   }
   if (pathname === "/in-head") {
     response.writeHead(200, `OK ${credential}`, {

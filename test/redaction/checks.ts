@@ -66,7 +66,7 @@ export class OracleSubject extends Subject {
 
   constructor(secrets: readonly string[], canonical: boolean) {
     super(secrets, { canonical, decode: false, shortValues: "everywhere" });
-    this.#store = new NeedleStore({ canonical, decode: false, everywhere: true, fragmentMin: 0 });
+    this.#store = new NeedleStore({ canonical, decode: false, everywhere: true, marks: true, fragmentMin: 0 });
     for (const secret of secrets) this.#store.add(0, encodeText(secret));
   }
 

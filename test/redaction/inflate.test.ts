@@ -2,7 +2,7 @@
 import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Inflater, type Wrapper } from "../../redaction/inflate.ts";
+import { InflateCredit, Inflater, type Wrapper } from "../../redaction/inflate.ts";
 
 const deflate: Record<Wrapper, (bytes: Uint8Array) => Buffer> = {
   gzip: gzipSync,
@@ -55,4 +55,26 @@ test.each([
 test("data without a header gives at most 8 KiB", () => {
   const data = deflateRawSync(Buffer.from(Array.from({ length: 60_000 }, (_, i) => (i * 7919) % 251)));
   expect(inflated("raw", data).length).toBeLessThanOrEqual(8192);
+});
+
+test("many small pieces in one place of a text put out no more than one large one may", () => {
+  const epoch = { count: 1 };
+  const credit = new InflateCredit(0, epoch);
+  const piece = gzipSync(Buffer.alloc(4_000, 97));
+  const outputOf = (count: number): number => {
+    let bytes = 0;
+    for (let i = 0; i < count; i++) {
+      const inflater = new Inflater("gzip", 0, credit);
+      for (const byte of piece) {
+        inflater.write(byte);
+        bytes += inflater.take().length;
+      }
+    }
+    return bytes;
+  };
+  expect(outputOf(5)).toBe(20_000);
+  expect(outputOf(5_000)).toBeLessThanOrEqual((1 << 20) + 4 * 5_000 * piece.length);
+  // Another text begins anew.
+  epoch.count++;
+  expect(outputOf(5)).toBe(20_000);
 });

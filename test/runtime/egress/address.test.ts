@@ -25,6 +25,11 @@ describe("addresses", () => {
     "2001:0:1::",
     "ff02::1",
     "2001:db8::1",
+    "::7f00:1",
+    "::a9fe:a9fe",
+    "fe00::1",
+    "4000::1",
+    "168.63.129.16",
   ])("%s is not public", (address) => expect(isPublicAddress(address)).toBe(false));
   test.each(["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111"])("%s is public", (address) =>
     expect(isPublicAddress(address)).toBe(true),

@@ -4,8 +4,10 @@
  */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
+import type { Pool } from "undici";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { Connections } from "../../../runtime/egress/connections.ts";
 import type { Sandbox } from "../../../runtime/sandbox.ts";
 import { startNameServer, type TestNameServer } from "../../helpers/name-server.ts";
 import { eventually } from "../../helpers/processes.ts";
@@ -87,4 +89,23 @@ test("the end of the sandbox ends them", async () => {
   expect(output).toBe("0");
   await own.close();
   await eventually("the connection is closed", () => connections[0]!.at(-1)?.destroyed === true);
+});
+
+test("servers that take connections and say nothing end what is old, and never a new request's own", async () => {
+  const silent = createTcpServer((socket) => socket.on("error", () => {}));
+  silent.listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  const kept = new Connections();
+  const to = (projectId: string, i: number): Pool =>
+    kept.to({ projectId, origin: `https://host-${i}.test:${port}`, pinned: { address: "127.0.0.1", family: 4 } });
+  const waiting = Array.from({ length: 700 }, (_, i) => {
+    const pool = to(`project-${i % 20}`, i);
+    expect(pool.closed || pool.destroyed).toBe(false);
+    return pool.request({ path: "/", method: "GET" }).catch(() => {});
+  });
+  expect(to("another", 1).destroyed).toBe(false);
+  await kept.close();
+  await Promise.all(waiting);
+  silent.close();
 });
