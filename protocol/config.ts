@@ -50,6 +50,28 @@ const settingsSchema = z.object({
     .describe(
       "Master key of the vault, base64 of 32 bytes; without it a key file with mode 0600 is kept in the data directory",
     ),
+  STEPVAULT_MASTER_KEY_NEXT: z
+    .string()
+    .regex(/^[A-Za-z0-9+/]{43}=$/, "32 bytes of base64")
+    .optional()
+    .describe(
+      "Master key to change to, base64 of 32 bytes; without it `master.key.next` in the data directory, if any",
+    ),
+  STEPVAULT_KMS: z
+    .string()
+    .regex(
+      /^transit:https?:\/\/[^/?#@\s]+\/v1\/[^?#@\s]+\/keys\/[A-Za-z0-9_.-]+$/,
+      "transit:https://host/v1/MOUNT/keys/KEY",
+    )
+    .optional()
+    .describe(
+      "Key management service that holds the root key instead of this machine, transit:https://host/v1/MOUNT/keys/KEY for the Transit engine of HashiCorp Vault or OpenBao; see docs/keys.md",
+    ),
+  STEPVAULT_KMS_TOKEN_FILE: z
+    .string()
+    .min(1)
+    .default("/var/run/secrets/stepvault-kms-token")
+    .describe("File with the token for STEPVAULT_KMS, read at each call, so that it may be renewed"),
   STEPVAULT_REGION: z
     .enum(["us", "eu", "au"])
     .default("us")
@@ -189,6 +211,9 @@ export interface Config {
   readonly databaseConnectionsMax: number;
   readonly redisUrl: string | undefined;
   readonly masterKey: string | undefined;
+  readonly masterKeyNext: string | undefined;
+  readonly kms: string | undefined;
+  readonly kmsTokenFile: string;
   readonly region: "us" | "eu" | "au";
   readonly logLevel: string;
   readonly workerConcurrency: number;
@@ -224,6 +249,9 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     databaseConnectionsMax: settings.STEPVAULT_DATABASE_CONNECTIONS_MAX,
     redisUrl: settings.STEPVAULT_REDIS_URL,
     masterKey: settings.STEPVAULT_MASTER_KEY,
+    masterKeyNext: settings.STEPVAULT_MASTER_KEY_NEXT,
+    kms: settings.STEPVAULT_KMS,
+    kmsTokenFile: settings.STEPVAULT_KMS_TOKEN_FILE,
     region: settings.STEPVAULT_REGION,
     logLevel: settings.STEPVAULT_LOG_LEVEL,
     workerConcurrency: settings.STEPVAULT_WORKER_CONCURRENCY,

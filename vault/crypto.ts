@@ -1,9 +1,10 @@
 /**
  * Sealing of bytes with AES-256-GCM: a sealed blob is `format byte | 12-byte nonce | ciphertext | 16-byte tag`. What a
  * blob belongs to (organization, project, name, …) is bound to it as additional data and stored nowhere in it, so that a
- * blob moved to another row does not open. Knows nothing of secrets, rows or keys' places.
+ * blob moved to another row does not open. Also the digests and codes of lists of parts, in the same encoding. Knows
+ * nothing of secrets, rows or keys' places.
  */
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from "node:crypto";
 
 export const keyBytes = 32;
 const format = 1;
@@ -58,16 +59,33 @@ export function withKey<T>(key: Buffer, work: (key: Buffer) => T): T {
   }
 }
 
-/** A key for one purpose, from the master key: no two purposes share a key. */
-export function deriveKey(masterKey: Buffer, purpose: string): Buffer {
-  return Buffer.from(hkdfSync("sha256", masterKey, Buffer.alloc(0), `stepvault ${purpose} 1`, keyBytes));
+/** A key for one purpose, from another key: no two purposes share a key. */
+export function deriveKey(parentKey: Buffer, purpose: string): Buffer {
+  return Buffer.from(hkdfSync("sha256", parentKey, Buffer.alloc(0), `stepvault ${purpose} 1`, keyBytes));
 }
 
-/** Each part with its length before it: no two lists of parts have the same encoding, whatever the parts contain. */
-function encodeContext(parts: readonly string[]): Buffer {
+/** HMAC-SHA-256 of a list of parts. */
+export function authenticate(key: Buffer, parts: readonly Part[]): Buffer {
+  return createHmac("sha256", key).update(encodeParts(parts)).digest();
+}
+
+/** SHA-256 of a list of parts. */
+export function digest(parts: readonly Part[]): Buffer {
+  return createHash("sha256").update(encodeParts(parts)).digest();
+}
+
+/** The additional data of a list of parts: no two lists have the same, whatever the parts contain. */
+export function encodeContext(parts: readonly string[]): Buffer {
+  return encodeParts([`stepvault ${format}`, ...parts]);
+}
+
+type Part = string | Buffer;
+
+/** Each part with its length before it. */
+function encodeParts(parts: readonly Part[]): Buffer {
   return Buffer.concat(
-    [`stepvault ${format}`, ...parts].flatMap((part) => {
-      const bytes = Buffer.from(part, "utf8");
+    parts.flatMap((part) => {
+      const bytes = typeof part === "string" ? Buffer.from(part, "utf8") : part;
       const length = Buffer.alloc(4);
       length.writeUInt32BE(bytes.length);
       return [length, bytes];

@@ -1,127 +1,150 @@
 /**
- * The master key: from the settings, or from a file in the data directory that is made on the first start. The database
- * keeps a known text sealed under it, so that a wrong key is noticed at the start and not at the first run, and a lost
- * key file is never silently replaced by a new one that opens nothing.
+ * The root keys of this process and which of them the database uses. The database keeps a known text under each, so that a
+ * wrong key is noticed at the start and not at the first run, and a lost one is never silently replaced by a new one that
+ * opens nothing. Other processes may change the key in use at any time: which one it is, is asked for and not remembered.
  */
-import { randomBytes } from "node:crypto";
-import { link, mkdir, open as openFile, rm } from "node:fs/promises";
-import { join } from "node:path";
 import type { Queryable, Transactional } from "../database/server.ts";
-import type { Config } from "../protocol/config.ts";
-import { StepvaultError } from "../protocol/error.ts";
 import { createId } from "../protocol/ids.ts";
-import { deriveKey, keyBytes, open, seal, SealBrokenError, withKey } from "./crypto.ts";
+import { type GivenRootKeys, invalid, type KeySettings, readRootKeys } from "./key-sources.ts";
+import { LocalRootKey, type RootKey, type WrapContext } from "./root-key.ts";
 
-/** Any fixed number; processes that start at once on an empty database agree on one master key under this lock. */
+/** Any fixed number; processes that start at once on an empty database agree on one key, and rotation takes turns. */
 const masterKeyLock = 7_308_332_045_514_013;
-const checkText = "stepvault master key";
 
-export interface MasterKey {
-  /** The row in `master_keys`; what is sealed under the key is bound to it. */
+export interface RegisteredKey {
   readonly id: string;
-  readonly key: Buffer;
+  readonly source: string;
+  readonly state: "staged" | "active" | "retained";
+  readonly checkValue: Buffer;
 }
 
-/** Reads the master key and proves it against the database. Throws ERR_MASTER_KEY_INVALID. */
-export async function openMasterKey(
-  database: Transactional,
-  { masterKey, dataDir }: Pick<Config, "masterKey" | "dataDir">,
-): Promise<MasterKey> {
+/** Reads the root keys and proves them against the database. Throws ERR_MASTER_KEY_INVALID, ERR_KMS_UNAVAILABLE. */
+export async function openMasterKey(database: Queryable & Transactional, settings: KeySettings): Promise<MasterKey> {
   return await database.transaction(async (client) => {
-    await client.query("select pg_advisory_xact_lock($1)", [masterKeyLock]);
-    const { rows } = await client.query<{ id: string; check_value: Buffer }>(
-      "select id, check_value from master_keys order by created_at",
-    );
-    const key =
-      masterKey === undefined
-        ? await readKeyFile(dataDir, { mayCreate: rows.length === 0 })
-        : decodeKey(masterKey, "STEPVAULT_MASTER_KEY");
-    if (rows.length === 0) return await register(client, key);
-    const known = rows.find((row) => opens(key, row.id, row.check_value));
-    if (known !== undefined) return { id: known.id, key };
-    key.fill(0);
-    throw invalid("it is not the one that this database was sealed with");
-  });
-}
-
-async function register(client: Queryable, key: Buffer): Promise<MasterKey> {
-  const id = createId();
-  const checkValue = withKey(deriveKey(key, "check"), (checkKey) => seal(checkKey, [id], Buffer.from(checkText)));
-  await client.query("insert into master_keys (id, check_value) values ($1, $2)", [id, checkValue]);
-  return { id, key };
-}
-
-function opens(key: Buffer, id: string, checkValue: Buffer): boolean {
-  try {
-    return withKey(deriveKey(key, "check"), (checkKey) => open(checkKey, [id], checkValue)).toString() === checkText;
-  } catch (error) {
-    if (error instanceof SealBrokenError) return false;
-    throw error;
-  }
-}
-
-async function readKeyFile(dataDir: string, { mayCreate }: { mayCreate: boolean }): Promise<Buffer> {
-  const path = join(dataDir, "master.key");
-  if (mayCreate) {
-    await mkdir(dataDir, { recursive: true, mode: 0o700 });
-    await createKeyFile(dataDir, path);
-  }
-  const file = await openFile(path, "r").catch((error: unknown) => {
-    const { code } = error as NodeJS.ErrnoException;
-    throw invalid(
-      code === "ENOENT" ? `this database was sealed with one, and ${path} is missing` : `reading ${path} gives ${code}`,
-    );
-  });
-  try {
-    // The mode of the open file, so that it cannot be exchanged between the check and the reading.
-    const { mode } = await file.stat();
-    if ((mode & 0o077) !== 0) {
-      throw invalid(`${path} has mode 0${(mode & 0o777).toString(8)}, and only its owner may read it: chmod 600`);
-    }
-    return decodeKey((await file.readFile("utf8")).trim(), path);
-  } finally {
-    await file.close();
-  }
-}
-
-/** Makes the file with a new key, or leaves the one that is there. Written aside first: a file that exists is complete. */
-async function createKeyFile(dataDir: string, path: string): Promise<void> {
-  const aside = `${path}.${process.pid}-${randomBytes(4).toString("hex")}`;
-  try {
-    const file = await openFile(aside, "wx", 0o600);
+    const registered = await lockRegisteredKeys(client);
+    const given = await readRootKeys(settings, { mayCreate: registered.length === 0 });
+    const master = new MasterKey(database, given);
     try {
-      await file.writeFile(`${randomBytes(keyBytes).toString("base64")}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
+      if (registered.length === 0) await master.register(client, given.keys[0]!, "active");
+      else await master.prove(client, registered);
+      return master;
+    } catch (error) {
+      master.close();
+      throw error;
     }
-    await link(aside, path);
-    // Else a power failure could take the key and leave the database that needs it.
-    await syncDirectory(dataDir);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== "EEXIST") throw invalid(`writing ${path} gives ${code}`);
-  } finally {
-    await rm(aside, { force: true });
+  });
+}
+
+/** The root keys that the database knows, which nobody changes until the transaction ends. */
+export async function lockRegisteredKeys(client: Queryable): Promise<RegisteredKey[]> {
+  await client.query("select pg_advisory_xact_lock($1)", [masterKeyLock]);
+  return (await client.query<RegisteredKey>(`${selectKeys} order by created_at`)).rows;
+}
+
+const selectKeys = `select id, source, state, check_value as "checkValue" from master_keys`;
+
+export class MasterKey {
+  readonly #database: Queryable;
+  readonly #given: GivenRootKeys;
+  readonly #byId = new Map<string, RootKey>();
+
+  constructor(database: Queryable, given: GivenRootKeys) {
+    this.#database = database;
+    this.#given = given;
+  }
+
+  /** The key that is to follow, when one was given. */
+  get next(): RootKey | undefined {
+    return this.#given.next;
+  }
+
+  async register(client: Queryable, key: RootKey, state: "staged" | "active"): Promise<string> {
+    const id = createId();
+    await client.query("insert into master_keys (id, source, state, check_value) values ($1, $2, $3, $4)", [
+      id,
+      key.source,
+      state,
+      await key.checkValue(id),
+    ]);
+    this.#byId.set(id, key);
+    return id;
+  }
+
+  /** Throws unless this process has every key that something in the database is wrapped under. */
+  async prove(client: Queryable, registered: readonly RegisteredKey[]): Promise<void> {
+    for (const row of registered) {
+      if ((await this.#match(row)) !== undefined) continue;
+      if (row.state === "active") throw invalid("it is not the one that this database was sealed with");
+      const wrapped = await countWrapped(client, row.id);
+      if (wrapped > 0) throw invalid(`${wrapped} key(s) are still wrapped under the one before it, which is not given`);
+    }
+  }
+
+  /** Wraps an organization's key under the root key in use. Throws ERR_MASTER_KEY_INVALID, ERR_KMS_UNAVAILABLE. */
+  async wrap(
+    client: Queryable,
+    key: Buffer,
+    context: Omit<WrapContext, "rootKeyId">,
+  ): Promise<{ masterKeyId: string; wrappedKey: Buffer }> {
+    const rootKeyId = await this.activeId(client);
+    const root = await this.#root(rootKeyId);
+    return { masterKeyId: rootKeyId, wrappedKey: await root.wrap(key, { ...context, rootKeyId }) };
+  }
+
+  /** An organization's key, which the caller zeroes. Throws SealBrokenError, ERR_MASTER_KEY_INVALID, ERR_KMS_UNAVAILABLE. */
+  async unwrap(wrapped: Buffer, context: WrapContext): Promise<Buffer> {
+    return await (await this.#root(context.rootKeyId)).unwrap(wrapped, context);
+  }
+
+  /** A project's key from before organizations had keys. Throws SealBrokenError, ERR_MASTER_KEY_INVALID. */
+  async unwrapOldProjectKey(wrapped: Buffer, rootKeyId: string, parts: readonly string[]): Promise<Buffer> {
+    const root = await this.#root(rootKeyId);
+    if (root instanceof LocalRootKey) return root.unwrapOldProjectKey(wrapped, parts);
+    throw invalid("a project's key is wrapped under a local one, and only a KMS is given");
+  }
+
+  async activeId(client: Queryable): Promise<string> {
+    const { rows } = await client.query<{ id: string }>("select id from master_keys where state = 'active'");
+    if (rows[0] === undefined) throw invalid("the database has none in use");
+    return rows[0].id;
+  }
+
+  /** Whether `key` is the one that the row knows. */
+  async isRegisteredAs(key: RootKey, row: RegisteredKey): Promise<boolean> {
+    return key.source === row.source && (await key.opens(row.id, row.checkValue));
+  }
+
+  async #root(id: string): Promise<RootKey> {
+    const known = this.#byId.get(id);
+    if (known !== undefined) return known;
+    // Registered by another process since this one started.
+    const { rows } = await this.#database.query<RegisteredKey>(`${selectKeys} where id = $1`, [id]);
+    const found = rows[0] && (await this.#match(rows[0]));
+    if (found === undefined) throw invalid(`what is wrapped under ${id} needs a key that is not given`);
+    return found;
+  }
+
+  async #match(row: RegisteredKey): Promise<RootKey | undefined> {
+    for (const key of this.#given.keys) {
+      if (!(await this.isRegisteredAs(key, row))) continue;
+      this.#byId.set(row.id, key);
+      return key;
+    }
+    return undefined;
+  }
+
+  /** Forgets the keys; the vault is of no use afterwards. */
+  close(): void {
+    for (const key of this.#given.keys) key.close();
   }
 }
 
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await openFile(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
-}
-
-function decodeKey(base64: string, source: string): Buffer {
-  const key = Buffer.from(base64, "base64");
-  if (key.length === keyBytes && /^[A-Za-z0-9+/]{43}=$/.test(base64)) return key;
-  key.fill(0);
-  throw invalid(`${source} is not ${keyBytes} bytes of base64`);
-}
-
-function invalid(why: string): StepvaultError {
-  return new StepvaultError("ERR_MASTER_KEY_INVALID", `Cannot use the master key: ${why}`);
+/** How many keys of organizations and, in the old format, of projects are wrapped under a root key. */
+export async function countWrapped(client: Queryable, rootKeyId: string): Promise<number> {
+  const { rows } = await client.query<{ count: number }>(
+    `select ((select count(*) from organization_keys where master_key_id = $1)
+           + (select count(*) from data_keys where master_key_id = $1))::int as count`,
+    [rootKeyId],
+  );
+  return rows[0]!.count;
 }

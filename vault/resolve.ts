@@ -6,9 +6,11 @@ import type { Queryable } from "../database/server.ts";
 import { type ErrorCode, StepvaultError } from "../protocol/error.ts";
 import { SecretValue } from "../protocol/secret.ts";
 import { closestName } from "./closest-name.ts";
+import { SealBrokenError } from "./crypto.ts";
 import type { MasterKey } from "./master-key.ts";
+import { type OpenProject, readProjectVersions, type StoredVersion, withOpenProject } from "./stored-versions.ts";
 import { getProject, parseId } from "./tenancy.ts";
-import { openVersion, readCurrentVersions } from "./versions.ts";
+import { checkListed, openInProject } from "./versions.ts";
 
 /** Where code imported from chains writes `chains_<name>`, it means `<name>`. */
 const aliasPrefix = "chains_";
@@ -36,21 +38,53 @@ export async function resolveSecrets(
   }
   if (first.size === 0) return [];
 
-  const names = new Set([...first.keys()].flatMap((name) => [name, aliasedName(name)]));
-  const rows = await readCurrentVersions(database, projectId, [...names]);
-  // The project may have none of these secrets; it must exist all the same.
-  if (rows.length === 0) await getProject(database, projectId);
-  const byName = new Map(rows.map((row) => [row.name, row]));
-
-  const values: SecretValue[] = [];
-  for (const reference of first.values()) {
-    const row = byName.get(reference.name) ?? byName.get(aliasedName(reference.name));
-    if (row === undefined) throw await unknownReference(database, projectId, reference);
-    if (row.disabled) throw referenceError("ERR_SECRET_DISABLED", reference, "the secret is switched off");
-    const { value, policy } = openVersion(master, row, (why) => referenceError("ERR_SECRET_TAMPERED", reference, why));
-    values.push(new SecretValue(reference.name, value, policy));
+  const references = [...first.values()];
+  const names = new Set(references.flatMap(({ name }) => [name, aliasedName(name)]));
+  const stored = await readProjectVersions(database, projectId, [...names]);
+  if (stored === undefined) await getProject(database, projectId);
+  // The project never had a secret: there is no key either.
+  if (stored?.project.key === undefined && !stored?.versions.length) {
+    throw await unknownReference(database, projectId, references[0]!);
   }
-  return values;
+  const byName = new Map(stored.versions.map((version) => [version.name, version]));
+  try {
+    return await withOpenProject(master, stored.project, async (project) => {
+      const values: SecretValue[] = [];
+      for (const reference of references) {
+        const version = findVersion(project, byName, reference);
+        if (version === undefined) throw await unknownReference(database, projectId, reference);
+        values.push(openReference(project, version, reference));
+      }
+      return values;
+    });
+  } catch (error) {
+    if (!(error instanceof SealBrokenError)) throw error;
+    throw referenceError("ERR_SECRET_TAMPERED", references[0]!, "the project's key or its manifest was changed");
+  }
+}
+
+/** The secret that a reference means; one whose row was removed past Stepvault is an error, and not another one's turn. */
+function findVersion(
+  { manifest }: OpenProject,
+  byName: ReadonlyMap<string, StoredVersion>,
+  reference: SecretReference,
+): StoredVersion | undefined {
+  const candidates = [reference.name, aliasedName(reference.name)];
+  const name = candidates.find((candidate) => byName.has(candidate) || manifest?.has(candidate));
+  if (name === undefined) return undefined;
+  const version = byName.get(name);
+  if (version === undefined) throw referenceError("ERR_SECRET_TAMPERED", reference, "its row was removed");
+  return version;
+}
+
+function openReference(project: OpenProject, version: StoredVersion, reference: SecretReference): SecretValue {
+  const refuse = (why: string): StepvaultError => referenceError("ERR_SECRET_TAMPERED", reference, why);
+  if (version.disabled) {
+    checkListed(project, version, refuse);
+    throw referenceError("ERR_SECRET_DISABLED", reference, "the secret is switched off");
+  }
+  const { value, policy } = openInProject(project, version, refuse);
+  return new SecretValue(reference.name, value, policy);
 }
 
 function aliasedName(name: string): string {

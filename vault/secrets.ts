@@ -9,8 +9,10 @@ import { readablePolicy, type SecretPolicy, type SecretPolicyInput } from "../pr
 import { type SecretName, secretNameSchema, secretValueBytesMax } from "../protocol/secret.ts";
 import type { MasterKey } from "./master-key.ts";
 import { parsePolicy, parsePolicyText } from "./policies.ts";
-import { getProject, parseId, type Project } from "./tenancy.ts";
-import { addVersion, openVersion, readCurrentVersions } from "./versions.ts";
+import { readCurrentVersions } from "./stored-versions.ts";
+import { getProject, type Project } from "./tenancy.ts";
+import { updateManifest } from "./update-manifest.ts";
+import { addVersion, openVersion } from "./versions.ts";
 
 export interface SecretMetadata {
   readonly id: string;
@@ -92,7 +94,7 @@ async function openCurrent(
   { project, name }: { project: Project; name: SecretName },
 ): Promise<{ value: string; policy: SecretPolicy }> {
   const [stored] = await readCurrentVersions(client, project.id, [name]);
-  return openVersion(
+  return await openVersion(
     master,
     stored!,
     (why) =>
@@ -148,28 +150,44 @@ export async function listSecrets(database: Queryable, projectId: string): Promi
   });
 }
 
-/** Removes a secret with all its versions. Throws ERR_SECRET_UNKNOWN. */
-export async function deleteSecret(database: Queryable, projectId: string, name: string): Promise<void> {
+/** Removes a secret with all its versions. Throws ERR_SECRET_UNKNOWN, ERR_PROJECT_UNKNOWN, ERR_SECRET_TAMPERED. */
+export async function deleteSecret(
+  database: Transactional,
+  master: MasterKey,
+  { projectId, name }: { projectId: string; name: string },
+): Promise<void> {
   const secretName = parseSecretName(name);
-  const { rowCount } = await database.query("delete from secrets where project_id = $1 and name = $2", [
-    parseId(projectId, "project"),
-    secretName,
-  ]);
-  if (rowCount === 0) throw unknownSecret("delete", secretName);
+  await database.transaction(async (client) => {
+    const project = await getProject(client, projectId);
+    const { rowCount } = await client.query("delete from secrets where project_id = $1 and name = $2", [
+      project.id,
+      secretName,
+    ]);
+    if (rowCount === 0) throw unknownSecret("delete", secretName);
+    await updateManifest(client, master, { project, name: secretName });
+  });
 }
 
-/** Switches a secret on or off; a run that refers to one that is off is rejected. Throws ERR_SECRET_UNKNOWN. */
+/**
+ * Switches a secret on or off; a run that refers to one that is off is rejected. Throws ERR_SECRET_UNKNOWN,
+ * ERR_PROJECT_UNKNOWN, ERR_SECRET_TAMPERED.
+ */
 export async function switchSecret(
-  database: Queryable,
+  database: Transactional,
+  master: MasterKey,
   { projectId, name, enabled }: { projectId: string; name: string; enabled: boolean },
 ): Promise<void> {
   const secretName = parseSecretName(name);
-  const { rowCount } = await database.query(
-    `update secrets set disabled_at = case when $3 then null else coalesce(disabled_at, now()) end, updated_at = now()
-     where project_id = $1 and name = $2`,
-    [parseId(projectId, "project"), secretName, enabled],
-  );
-  if (rowCount === 0) throw unknownSecret(enabled ? "enable" : "disable", secretName);
+  await database.transaction(async (client) => {
+    const project = await getProject(client, projectId);
+    const { rowCount } = await client.query(
+      `update secrets set disabled_at = case when $3 then null else coalesce(disabled_at, now()) end, updated_at = now()
+       where project_id = $1 and name = $2`,
+      [project.id, secretName, enabled],
+    );
+    if (rowCount === 0) throw unknownSecret(enabled ? "enable" : "disable", secretName);
+    await updateManifest(client, master, { project, name: secretName });
+  });
 }
 
 function unknownSecret(action: string, name: SecretName): StepvaultError {

@@ -3,12 +3,14 @@
  * Nothing outside vault/ handles a key, and values leave only as SecretValue, by `resolveSecrets`.
  */
 import type { Queryable, Transactional } from "../database/server.ts";
-import type { Config } from "../protocol/config.ts";
 import type { NetworkPolicy } from "../protocol/job.ts";
 import type { SecretPolicyInput } from "../protocol/secret-policy.ts";
 import type { SecretValue } from "../protocol/secret.ts";
+import { keepMemoryOutOfCoreDumps } from "./core-dumps.ts";
+import type { KeySettings } from "./key-sources.ts";
 import { type MasterKey, openMasterKey } from "./master-key.ts";
 import { resolveSecrets, type SecretReference } from "./resolve.ts";
+import { promoteRootKey, retireRootKey, rewrapKeys, type RewrapResult, stageRootKey } from "./root-rotation.ts";
 import { deleteSecret, listSecrets, type SecretMetadata, setSecret, setSecretPolicy, switchSecret } from "./secrets.ts";
 import {
   createOrganization,
@@ -20,12 +22,11 @@ import {
   type Project,
   setProjectNetwork,
 } from "./tenancy.ts";
+import { manifestHead, type ManifestHead, rebuildManifest } from "./update-manifest.ts";
 
 /** Opens the vault on a migrated database. Throws ERR_MASTER_KEY_INVALID, ERR_DATABASE. */
-export async function openVault(
-  database: Queryable & Transactional,
-  config: Pick<Config, "masterKey" | "dataDir">,
-): Promise<Vault> {
+export async function openVault(database: Queryable & Transactional, config: KeySettings): Promise<Vault> {
+  await keepMemoryOutOfCoreDumps();
   return new Vault(database, await openMasterKey(database, config));
 }
 
@@ -77,15 +78,15 @@ export class Vault {
   }
 
   deleteSecret(projectId: string, name: string): Promise<void> {
-    return deleteSecret(this.#database, projectId, name);
+    return deleteSecret(this.#database, this.#master, { projectId, name });
   }
 
   disableSecret(projectId: string, name: string): Promise<void> {
-    return switchSecret(this.#database, { projectId, name, enabled: false });
+    return switchSecret(this.#database, this.#master, { projectId, name, enabled: false });
   }
 
   enableSecret(projectId: string, name: string): Promise<void> {
-    return switchSecret(this.#database, { projectId, name, enabled: true });
+    return switchSecret(this.#database, this.#master, { projectId, name, enabled: true });
   }
 
   /** The values that a step's references stand for, one per distinct name. */
@@ -93,8 +94,36 @@ export class Vault {
     return resolveSecrets(this.#database, this.#master, { projectId, references });
   }
 
+  /** The counter and the code of the project's manifest, to be kept elsewhere; undefined before its first secret. */
+  manifestHead(projectId: string): Promise<ManifestHead | undefined> {
+    return manifestHead(this.#database, this.#master, projectId);
+  }
+
+  /** Signs the project's secrets as their rows are now, after a part of a backup was restored on purpose. */
+  rebuildManifest(projectId: string): Promise<void> {
+    return rebuildManifest(this.#database, this.#master, projectId);
+  }
+
+  /** Registers the root key to change to; docs/keys.md has the steps. */
+  stageRootKey(): Promise<string> {
+    return stageRootKey(this.#database, this.#master);
+  }
+
+  promoteRootKey(): Promise<void> {
+    return promoteRootKey(this.#database, this.#master);
+  }
+
+  /** Wraps keys anew, `batch` at once, until all are under the root key in use. */
+  rewrapKeys(options: { batch: number }): Promise<RewrapResult> {
+    return rewrapKeys(this.#database, this.#master, options);
+  }
+
+  retireRootKey(): Promise<void> {
+    return retireRootKey(this.#database);
+  }
+
   /** Forgets the master key; the vault is of no use afterwards. */
   close(): void {
-    this.#master.key.fill(0);
+    this.#master.close();
   }
 }

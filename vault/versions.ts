@@ -1,16 +1,20 @@
 /**
- * Versions of secrets: a value and its policy, sealed together. The policy stands readable in the row and is bound to the
- * ciphertext, so that whoever edits, removes or exchanges it gets no value. The only place that decrypts a secret. Does
- * not notice a `current_version` that was set back to an older version which is still there, with that version's policy.
+ * Versions of secrets: a value and its policy, sealed together under a key of the version's own. The policy stands readable
+ * in the row and is bound to the ciphertext, so that whoever edits, removes or exchanges it gets no value; whoever puts an
+ * older row back gets none either, as the project's manifest has another. The only place that decrypts a secret.
  */
+import { createHash, randomBytes } from "node:crypto";
 import type { Queryable } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import type { SecretPolicy } from "../protocol/secret-policy.ts";
-import { open, seal, SealBrokenError } from "./crypto.ts";
-import { provideDataKey, withDataKey } from "./data-keys.ts";
+import { deriveKey, keyBytes, open, seal, SealBrokenError, withKey } from "./crypto.ts";
+import { provideProjectKey, unwrapProjectKey } from "./data-keys.ts";
+import { digestOfVersion } from "./manifest.ts";
 import type { MasterKey } from "./master-key.ts";
 import { charactersOf, checkFit, parsePolicyText, policyText } from "./policies.ts";
+import { type OpenProject, type StoredVersion, withOpenProject } from "./stored-versions.ts";
 import type { Project } from "./tenancy.ts";
+import { updateManifest } from "./update-manifest.ts";
 
 /** The redactor masks nothing shorter, blanks around it aside: it would match ordinary text. */
 const maskableCharactersMin = 4;
@@ -32,69 +36,87 @@ function valueContext(context: ValueContext): string[] {
   return policy === null ? parts : [...parts, policy];
 }
 
-/** A secret with its current version, as the rows have it: nothing in it is to be believed until openVersion() did. */
-export interface StoredVersion {
-  readonly organizationId: string;
-  readonly projectId: string;
-  readonly secretId: string;
-  readonly name: string;
-  readonly version: number;
-  readonly disabled: boolean;
-  readonly ciphertext: Buffer | null;
-  readonly policy: string | null;
-  readonly dataKeyId: string | null;
-  readonly masterKeyId: string | null;
-  readonly wrappedKey: Buffer | null;
+/** A version's key is bound to its row and, by the project key's id, to its parent. */
+function versionKeyContext({ organizationId, projectId, secretId, version, dataKeyId }: ValueContext): string[] {
+  return ["version key", organizationId, projectId, dataKeyId, secretId, String(version)];
 }
 
-/** The project's secrets of these names; a name that it does not have is left out. */
-export async function readCurrentVersions(
-  database: Queryable,
-  projectId: string,
-  names: readonly string[],
-): Promise<StoredVersion[]> {
-  const { rows } = await database.query<StoredVersion>(
-    `select p.organization_id as "organizationId", p.id as "projectId", s.id as "secretId", s.name,
-            s.current_version as version, s.disabled_at is not null as disabled, v.ciphertext, v.policy,
-            k.id as "dataKeyId", k.master_key_id as "masterKeyId", k.wrapped_key as "wrappedKey"
-     from projects p
-     join secrets s on s.project_id = p.id and s.name = any($2)
-     left join secret_versions v on v.secret_id = s.id and v.version = s.current_version
-     left join data_keys k on k.id = v.data_key_id
-     where p.id = $1`,
-    [projectId, names],
-  );
-  return rows;
-}
+const wrapPurpose = "wrap version key";
+const broken = "its stored value and policy are not those that were sealed for it";
 
 /**
  * The value and the policy that were sealed together. `refuse` makes the error, ERR_SECRET_TAMPERED, of a reason why they
- * are not had.
+ * are not had. Throws ERR_MASTER_KEY_INVALID, ERR_KMS_UNAVAILABLE.
  */
-export function openVersion(
+export async function openVersion(
   master: MasterKey,
   stored: StoredVersion,
   refuse: (why: string) => StepvaultError,
-): { value: string; policy: SecretPolicy } {
-  const { ciphertext, dataKeyId, masterKeyId, wrappedKey } = stored;
-  const broken = "its stored value and policy are not those that were sealed for it";
-  if (!ciphertext || !dataKeyId || !masterKeyId || !wrappedKey) throw refuse(broken);
-  const context = valueContext({ ...stored, dataKeyId });
-  const project = { id: stored.projectId, organizationId: stored.organizationId };
+): Promise<{ value: string; policy: SecretPolicy }> {
   try {
-    const plaintext = withDataKey(master, project, { id: dataKeyId, masterKeyId, wrappedKey }, (key) =>
-      open(key, context, ciphertext),
-    );
-    const value = plaintext.toString("utf8");
-    plaintext.fill(0);
+    return await withOpenProject(master, stored.project, (project) => openInProject(project, stored, refuse));
+  } catch (error) {
+    if (error instanceof SealBrokenError) throw refuse(broken);
+    throw error;
+  }
+}
+
+/** As openVersion(), with the project's key at hand. */
+export function openInProject(
+  project: OpenProject,
+  stored: StoredVersion,
+  refuse: (why: string) => StepvaultError,
+): { value: string; policy: SecretPolicy } {
+  checkListed(project, stored, refuse);
+  if (stored.destroyed) throw refuse("its value was destroyed");
+  const { ciphertext, dataKeyId } = stored;
+  if (ciphertext === null || dataKeyId === null || dataKeyId !== project.keyId) throw refuse(broken);
+  // A version's key came together with the manifest: without that, the project's key was put back.
+  if (project.manifest === undefined && stored.wrappedKey !== null) throw refuse(broken);
+  const context = { ...stored, organizationId: stored.project.organizationId, projectId: stored.project.id, dataKeyId };
+  let plaintext: Buffer | undefined;
+  try {
+    plaintext = openValue(project, { ciphertext, wrappedKey: stored.wrappedKey, context });
     // Only now: before, the text is what anybody may have written into the row.
     const policy = parsePolicyText(stored.policy);
     if (policy === undefined)
       throw refuse("its policy was sealed by a Stepvault whose policies this one does not know");
-    return { value, policy };
+    return { value: plaintext.toString("utf8"), policy };
   } catch (error) {
     if (error instanceof SealBrokenError) throw refuse(broken);
     throw error;
+  } finally {
+    plaintext?.fill(0);
+  }
+}
+
+function openValue(
+  { key }: OpenProject,
+  sealed: { ciphertext: Buffer; wrappedKey: Buffer | null; context: ValueContext },
+): Buffer {
+  const { ciphertext, wrappedKey, context } = sealed;
+  // From before versions had keys.
+  if (wrappedKey === null) return open(key, valueContext(context), ciphertext);
+  const versionKey = withKey(deriveKey(key, wrapPurpose), (wrapKey) =>
+    open(wrapKey, versionKeyContext(context), wrappedKey),
+  );
+  return withKey(versionKey, () => open(versionKey, valueContext(context), ciphertext));
+}
+
+/** Whether the row is the one that was last written; a project in the old format has nothing that could tell. */
+export function checkListed(
+  { manifest }: OpenProject,
+  stored: StoredVersion,
+  refuse: (why: string) => StepvaultError,
+): void {
+  if (manifest === undefined) return;
+  const entry = manifest.get(stored.name);
+  const ciphertextDigest = stored.ciphertext && createHash("sha256").update(stored.ciphertext).digest();
+  if (entry?.version !== stored.version || entry.digest !== digestOfVersion({ ...stored, ciphertextDigest })) {
+    throw refuse(broken);
+  }
+  if (entry.disabled !== stored.disabled) {
+    throw refuse("its row was switched on or off past Stepvault; switch it on or off anew");
   }
 }
 
@@ -115,36 +137,90 @@ export async function addVersion(
   const { project, secret, value } = next;
   // Here, where every version passes, wherever its value and its policy come from.
   checkFit(value, next.policy, `set the secret ${secret.name}`);
-  const dataKey = await provideDataKey(client, master, project);
-  const version = secret.version + 1;
+  // Not the number after the current one: that may have been set back, and a number is used once.
+  const { rows } = await client.query<{ version: number }>(
+    "select coalesce(max(version), 0) + 1 as version from secret_versions where secret_id = $1",
+    [secret.id],
+  );
+  const version = Math.max(rows[0]!.version, secret.version + 1);
   const policy = policyText(next.policy);
-  const context = valueContext({
-    organizationId: project.organizationId,
-    projectId: project.id,
-    secretId: secret.id,
-    name: secret.name,
-    version,
-    dataKeyId: dataKey.id,
-    policy,
-  });
-  const plaintext = Buffer.from(value, "utf8");
-  const ciphertext = sealValue(() => withDataKey(master, project, dataKey, (key) => seal(key, context, plaintext)));
-  plaintext.fill(0);
+  const sealed = await sealValue(client, master, { project, secret, value, version, policy });
   await client.query(
-    `insert into secret_versions (secret_id, version, data_key_id, ciphertext, policy, maskable)
-     values ($1, $2, $3, $4, $5, $6)`,
-    [secret.id, version, dataKey.id, ciphertext, policy, charactersOf(value) >= maskableCharactersMin],
+    `insert into secret_versions (secret_id, version, data_key_id, wrapped_key, ciphertext, policy, maskable)
+     values ($1, $2, $3, $4, $5, $6, $7)`,
+    [
+      secret.id,
+      version,
+      sealed.dataKeyId,
+      sealed.wrappedKey,
+      sealed.ciphertext,
+      policy,
+      charactersOf(value) >= maskableCharactersMin,
+    ],
   );
   await client.query("update secrets set current_version = $2, updated_at = now() where id = $1", [secret.id, version]);
+  await updateManifest(client, master, { project, name: secret.name, version });
   return version;
 }
 
-/** The only seal that is opened while a value is sealed is the one around the project's data key. */
-function sealValue(work: () => Buffer): Buffer {
+async function sealValue(
+  client: Queryable,
+  master: MasterKey,
+  next: {
+    project: Project;
+    secret: { readonly id: string; readonly name: string };
+    value: string;
+    version: number;
+    policy: string;
+  },
+): Promise<{ dataKeyId: string; wrappedKey: Buffer; ciphertext: Buffer }> {
+  const { project, secret, version, policy } = next;
   try {
-    return work();
+    const projectKey = await provideProjectKey(client, master, project);
+    const context: ValueContext = {
+      organizationId: project.organizationId,
+      projectId: project.id,
+      secretId: secret.id,
+      name: secret.name,
+      version,
+      dataKeyId: projectKey.id,
+      policy,
+    };
+    const key = await unwrapProjectKey(master, project, projectKey);
+    const wrapKey = withKey(key, () => deriveKey(key, wrapPurpose));
+    const plaintext = Buffer.from(next.value, "utf8");
+    return withKey(randomBytes(keyBytes), (versionKey) => ({
+      dataKeyId: projectKey.id,
+      wrappedKey: withKey(wrapKey, () => seal(wrapKey, versionKeyContext(context), versionKey)),
+      ciphertext: withKey(plaintext, () => seal(versionKey, valueContext(context), plaintext)),
+    }));
   } catch (error) {
+    // The only seals that are opened while a value is sealed are those around the project's key.
     if (!(error instanceof SealBrokenError)) throw error;
     throw new StepvaultError("ERR_SECRET_TAMPERED", "Cannot set the secret: the project's data key does not open");
   }
+}
+
+/**
+ * Destroys the key of one version, and with it the value, also in every copy of the ciphertext; a version from before
+ * versions had keys loses its ciphertext instead. Copies of the key's own row, as in backups, are out of reach. Throws
+ * ERR_SECRET_TAMPERED.
+ */
+export async function shredVersion(
+  client: Queryable,
+  master: MasterKey,
+  shredded: { project: Project; secret: { readonly id: string; readonly name: string }; version: number },
+): Promise<void> {
+  const { project, secret, version } = shredded;
+  await client.query(
+    `update secret_versions
+     set destroyed_at = now(), wrapped_key = null, ciphertext = ''
+     where secret_id = $1 and version = $2 and destroyed_at is null`,
+    [secret.id, version],
+  );
+  const { rows } = await client.query("select 1 from secrets where id = $1 and current_version = $2", [
+    secret.id,
+    version,
+  ]);
+  if (rows.length > 0) await updateManifest(client, master, { project, name: secret.name, version });
 }

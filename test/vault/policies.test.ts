@@ -5,10 +5,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
 import { readablePolicy, type SecretPolicy, type SecretPolicyInput } from "../../protocol/secret-policy.ts";
-import { seal } from "../../vault/crypto.ts";
-import { provideDataKey, withDataKey } from "../../vault/data-keys.ts";
+import { seal, withKey } from "../../vault/crypto.ts";
+import { provideProjectKey, unwrapProjectKey } from "../../vault/data-keys.ts";
 import { type MasterKey, openMasterKey } from "../../vault/master-key.ts";
 import type { Project } from "../../vault/tenancy.ts";
+import { updateManifest } from "../../vault/update-manifest.ts";
 import { openVault, type Vault } from "../../vault/vault.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
 
@@ -61,10 +62,12 @@ async function storedPolicies(name: string): Promise<unknown[]> {
 /** A version as written out by hand, with the parts that it is sealed with; null is one from before there were policies. */
 async function insertVersion(name: string, policy: string | null): Promise<void> {
   const secretId = createId();
-  const dataKey = await provideDataKey(temporary.database, master, project);
-  const parts = ["secret value", organizationId, project.id, secretId, name, "1", dataKey.id];
+  const projectKey = await provideProjectKey(temporary.database, master, project);
+  const parts = ["secret value", organizationId, project.id, secretId, name, "1", projectKey.id];
   const context = policy === null ? parts : [...parts, policy];
-  const ciphertext = withDataKey(master, project, dataKey, (key) => seal(key, context, Buffer.from(value)));
+  const ciphertext = withKey(await unwrapProjectKey(master, project, projectKey), (key) =>
+    seal(key, context, Buffer.from(value)),
+  );
   await temporary.database.query("insert into secrets (id, project_id, name, current_version) values ($1, $2, $3, 1)", [
     secretId,
     project.id,
@@ -73,8 +76,9 @@ async function insertVersion(name: string, policy: string | null): Promise<void>
   await temporary.database.query(
     `insert into secret_versions (secret_id, version, data_key_id, ciphertext, policy, maskable)
      values ($1, 1, $2, $3, $4, true)`,
-    [secretId, dataKey.id, ciphertext, policy],
+    [secretId, projectKey.id, ciphertext, policy],
   );
+  await updateManifest(temporary.database, master, { project, name, version: 1 });
 }
 
 describe("a secret's policy", () => {
