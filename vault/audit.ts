@@ -100,15 +100,18 @@ export async function appendAudit(client: Queryable, auditKey: Buffer, entry: Au
   ]);
 }
 
-/** Events of an organization, or of one of its projects, the latest first; `before` is the number of the last one seen. */
+export interface AuditQuery {
+  readonly organizationId: string;
+  readonly projectId?: string | undefined;
+  /** The number of the last event that was seen: the ones before it follow. */
+  readonly before?: number | undefined;
+  readonly limit: number;
+}
+
+/** Events of an organization, or of one of its projects, the latest first. */
 export async function listAudit(
   database: Queryable,
-  {
-    organizationId,
-    projectId,
-    before,
-    limit,
-  }: { organizationId: string; projectId?: string | undefined; before?: number | undefined; limit: number },
+  { organizationId, projectId, before, limit }: AuditQuery,
 ): Promise<AuditEvent[]> {
   const { rows } = await database.query<{ body: string }>(
     `select body from audit_events

@@ -6,10 +6,23 @@ import type { Queryable, Transactional } from "../database/server.ts";
 import type { NetworkPolicy } from "../protocol/job.ts";
 import type { SecretPolicyInput } from "../protocol/secret-policy.ts";
 import type { SecretValue } from "../protocol/secret.ts";
+import { contextFor } from "./acting.ts";
+import type { Actor } from "./actor.ts";
+import {
+  type AuditEvent,
+  type AuditHead,
+  type AuditQuery,
+  type AuditVerdict,
+  listAudit,
+  signAuditHead,
+  verifyAudit,
+} from "./audit.ts";
+import { authorize } from "./authorize.ts";
 import { keepMemoryOutOfCoreDumps } from "./core-dumps.ts";
 import type { KeySettings } from "./key-sources.ts";
 import { type MasterKey, openMasterKey } from "./master-key.ts";
 import { resolveSecrets, type SecretReference } from "./resolve.ts";
+import type { ActContext } from "./perform.ts";
 import { promoteRootKey, retireRootKey, rewrapKeys, type RewrapResult, stageRootKey } from "./root-rotation.ts";
 import { deleteSecret, listSecrets, type SecretMetadata, setSecret, setSecretPolicy, switchSecret } from "./secrets.ts";
 import {
@@ -37,6 +50,37 @@ export class Vault {
   constructor(database: Queryable & Transactional, master: MasterKey) {
     this.#database = database;
     this.#master = master;
+  }
+
+  /** The context for the functions of vault/ that ask who acts: members, keys, credentials. */
+  as(actor: Actor): ActContext {
+    return contextFor(this.#database, this.#master, actor);
+  }
+
+  /** The latest events of an organization, or of one of its projects. Throws ERR_FORBIDDEN. */
+  async listAudit(actor: Actor, query: AuditQuery): Promise<AuditEvent[]> {
+    await authorize(this.#database, actor, "audit.read", { organizationId: query.organizationId });
+    return await listAudit(this.#database, query);
+  }
+
+  /** Where an organization's audit log ends, signed, to be kept elsewhere. Throws ERR_FORBIDDEN. */
+  async auditHead(actor: Actor, organizationId: string): Promise<AuditHead> {
+    await authorize(this.#database, actor, "audit.read", { organizationId });
+    return await this.as(actor).withAuditKey(
+      this.#database,
+      organizationId,
+      async (key) => await signAuditHead(this.#database, key, organizationId),
+    );
+  }
+
+  /** Whether an organization's audit log is what was written; `kept` is a head from earlier. Throws ERR_FORBIDDEN. */
+  async verifyAudit(actor: Actor, organizationId: string, kept?: AuditHead): Promise<AuditVerdict> {
+    await authorize(this.#database, actor, "audit.read", { organizationId });
+    return await this.as(actor).withAuditKey(
+      this.#database,
+      organizationId,
+      async (key) => await verifyAudit(this.#database, key, { organizationId, kept }),
+    );
   }
 
   createOrganization(name: string): Promise<Organization> {
