@@ -23,11 +23,14 @@ export const secretValueBytesMax = 65_536;
 export class SecretValue {
   readonly name: string;
   readonly policy: SecretPolicy;
+  /** Which version of the vault's it is; undefined for one that is from elsewhere. */
+  readonly version: number | undefined;
   readonly #value: string;
 
-  constructor(name: string, value: string, policy: SecretPolicy = readablePolicy) {
+  constructor(name: string, value: string, policy: SecretPolicy = readablePolicy, version?: number) {
     this.name = name;
     this.policy = policy;
+    this.version = version;
     this.#value = value;
   }
 

@@ -84,7 +84,7 @@ function openReference(project: OpenProject, version: StoredVersion, reference: 
     throw referenceError("ERR_SECRET_DISABLED", reference, "the secret is switched off");
   }
   const { value, policy } = openInProject(project, version, refuse);
-  return new SecretValue(reference.name, value, policy);
+  return new SecretValue(reference.name, value, policy, version.version);
 }
 
 function aliasedName(name: string): string {

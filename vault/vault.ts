@@ -35,6 +35,7 @@ import {
   type Project,
   setProjectNetwork,
 } from "./tenancy.ts";
+import { type Use, useSecrets } from "./use.ts";
 import { manifestHead, type ManifestHead, rebuildManifest } from "./update-manifest.ts";
 
 /** Opens the vault on a migrated database. Throws ERR_MASTER_KEY_INVALID, ERR_DATABASE. */
@@ -136,6 +137,11 @@ export class Vault {
   /** The values that a step's references stand for, one per distinct name. */
   resolveSecrets(projectId: string, references: readonly SecretReference[]): Promise<SecretValue[]> {
     return resolveSecrets(this.#database, this.#master, { projectId, references });
+  }
+
+  /** The same for a run, with an event in the audit log that tells which versions it got, or why none. */
+  useSecrets(use: Use): Promise<SecretValue[]> {
+    return useSecrets(this.as({ kind: "system", id: "worker" }), this.#master, use);
   }
 
   /** The counter and the code of the project's manifest, to be kept elsewhere; undefined before its first secret. */

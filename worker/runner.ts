@@ -122,7 +122,13 @@ async function runClaimed(parts: RunnerParts, run: RunInProgress, job: Job): Pro
     params: job.params ?? {},
     steps: job.steps ?? {},
     redaction,
-    resolveSecrets: async (references) => await parts.vault.resolveSecrets(job.projectId, references),
+    resolveSecrets: async (references) =>
+      await parts.vault.useSecrets({
+        projectId: job.projectId,
+        references,
+        runId,
+        stepId: "id" in job.step ? job.step.id : undefined,
+      }),
     emit: async (event) => await writer.write(event),
     onSystemFault: (error) => parts.log.logger.error({ runId, err: error }, "a run failed by a fault of the system"),
   });

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findTraces } from "../../cli/demo/traces.ts";
+import { operator } from "../../vault/actor.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
 import { startUpstream, type Upstream } from "../helpers/upstream.ts";
 
@@ -69,6 +70,28 @@ return [ask(params["url"])["headers"]["x-api-key"], refused, inputs["auth"]]`,
       expect(JSON.stringify([result, events])).not.toContain(sealedKey);
     });
   }
+  test("has each use in the audit log, with the run and the version, and why there was none", async () => {
+    const { service, projectId } = stepvault;
+    const { organizationId } = await service.vault.getProject(projectId);
+    const used = await stepvault.run({
+      step: { language: "javascript", code: "return <<secrets.sealed_key>>.length" },
+    });
+    const failed = await stepvault.run({ step: { language: "javascript", code: "return <<secrets.absent>>" } });
+    expect([used.status, failed.error?.code]).toEqual(["succeeded", "ERR_SECRET_UNKNOWN"]);
+    const events = await service.vault.listAudit(operator, { organizationId, projectId, limit: 2 });
+    expect(events).toMatchObject([
+      { event: "secret.use", outcome: "failure", reason: "ERR_SECRET_UNKNOWN", via: { runId: failed.runId } },
+      {
+        event: "secret.use",
+        outcome: "success",
+        class: "data-access",
+        actor: { kind: "system", id: "worker" },
+        via: { runId: used.runId },
+        target: [{ type: "secret", name: "sealed_key", version: 1 }],
+      },
+    ]);
+    expect((await service.vault.verifyAudit(operator, organizationId)).broken).toBeUndefined();
+  });
   test("is in no table, file or log after these runs", async () => {
     const { service, folder, log } = stepvault;
     expect((await findTraces(service.database, folder, [sealedKey])).found).toEqual([]);
