@@ -9,6 +9,7 @@ import path from "node:path";
 import { openDatabase } from "../database/connection.ts";
 import { parseConfig } from "../protocol/config.ts";
 import { openVault } from "../vault/vault.ts";
+import { createOrganization, createProject, resolveSecrets, setSecret } from "../test/helpers/vault.ts";
 
 const secretCounts = [20, 200, 1_000];
 const referenced = 20;
@@ -23,7 +24,7 @@ const results: { secrets: number; resolveMs: number; resolveMsSlow: number; setM
   [];
 try {
   const vault = await openVault(database, config);
-  const organization = await vault.createOrganization("Bench");
+  const organization = await createOrganization(vault, "Bench");
   for (const secrets of secretCounts) results.push(await measure(vault, organization.id, secrets));
 } finally {
   await database.close();
@@ -35,13 +36,13 @@ async function measure(
   organizationId: string,
   secrets: number,
 ): Promise<(typeof results)[number]> {
-  const { id } = await vault.createProject(organizationId, `${secrets} secrets`);
+  const { id } = await createProject(vault, organizationId, `${secrets} secrets`);
   const names = Array.from({ length: secrets }, (_, index) => `SERVICE_API_KEY_${index}`);
-  for (const name of names) await vault.setSecret(id, name, `sk_live_${name}_0123456789abcdefghijklmnop`, {});
+  for (const name of names) await setSecret(vault, id, name, `sk_live_${name}_0123456789abcdefghijklmnop`, {});
   const step = Math.floor(secrets / referenced);
   const references = Array.from({ length: referenced }, (_, index) => ({ name: names[index * step]! }));
-  const resolved = await timesOf(rounds, async () => await vault.resolveSecrets(id, references));
-  const set = await timesOf(writes, async () => await vault.setSecret(id, names[0]!, "sk_live_0123456789", {}));
+  const resolved = await timesOf(rounds, async () => await resolveSecrets(vault, id, references));
+  const set = await timesOf(writes, async () => await setSecret(vault, id, names[0]!, "sk_live_0123456789", {}));
   const { rows } = await database.query<{ bytes: number }>(
     "select length(entries) as bytes from secret_manifests where project_id = $1",
     [id],

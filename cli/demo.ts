@@ -62,9 +62,11 @@ async function runDemo(service: Service, folder: string, url: string): Promise<n
     report_key: `"rk'${randomBytes(12).toString("hex")}\\n`,
   };
   const { vault } = service;
-  const organization = await vault.createOrganization("Demo");
-  const project = await vault.createProject(organization.id, "Demo project");
-  for (const [name, value] of Object.entries(secrets)) await vault.setSecret(project.id, name, value);
+  const organization = await vault.tenancy.createOrganization("Demo");
+  const project = await vault.tenancy.createProject({ organizationId: organization.id, name: "Demo project" });
+  for (const [name, value] of Object.entries(secrets)) {
+    await vault.secrets.set({ place: { projectId: project.id }, name, value });
+  }
   say(`Stored ${Object.keys(secrets).length} secrets: ${Object.keys(secrets).join(", ")}.\n`);
 
   const require = createRequire(import.meta.url);
@@ -121,7 +123,7 @@ async function runStep(
   say(paint("bold", `${title} (${file})`, process.stdout));
   const code = readFileSync(new URL(`./demo/${file}`, import.meta.url), "utf8");
   const runId = await service.submit({ projectId, step: { language, code }, params });
-  const result = await service.result(runId);
+  const result = await service.result(projectId, runId);
   const printer = new EventPrinter(say, process.stdout);
   for (const event of await service.store.listEvents(projectId, runId)) printer.show(event);
   say(`output ${JSON.stringify(result.output ?? null)}\n`);

@@ -15,12 +15,14 @@ import { readJavaScriptPackages } from "../runtime/javascript-packages.ts";
 import { detectLayers } from "../runtime/layers.ts";
 import { readWheels } from "../runtime/python-packages.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
+import { openKms } from "../vault/key-sources.ts";
+import type { KmsRootKey } from "../vault/kms.ts";
 import { data, exitCodes, paint, table } from "./terminal.ts";
 
 export const doctorUsage = `stepvault doctor [--json]
 
-Checks what steps need to run here: Node, settings, database, Redis, master key, cache, packages, and the layers of the sandbox.
-Changes nothing. Exit code 0 when nothing fails, 4 otherwise; a warning is no failure.`;
+Checks what steps need to run here: Node, settings, database, Redis, master key or key management service, cache, packages,
+and the layers of the sandbox. Changes nothing; a few bytes go through the service's key and come back. Exit code 0 when nothing fails, 4 otherwise; a warning is no failure.`;
 
 const nodeMajorMin = 26;
 
@@ -57,6 +59,7 @@ async function settingsChecks(): Promise<Check[]> {
     check("database", async () => await describeDatabase(config)),
     check("queue", async () => await describeQueue(config)),
     check("master key", async () => describeMasterKey(config)),
+    ...kmsChecks(config),
     check("snapshot cache", async () => describeCache(config)),
     check("packages", async () => describePackages(config)),
     check("javascript", async () => await runStep(config)),
@@ -94,11 +97,25 @@ async function describeQueue({ redisUrl }: Config): Promise<string> {
   return "Redis answers and evicts nothing";
 }
 
-function describeMasterKey({ masterKey, dataDir }: Config): string {
+/** A line for each service that is configured. */
+function kmsChecks(config: Config): Promise<Check>[] {
+  const checkKms = async (name: string, pick: (keys: ReturnType<typeof openKms>) => KmsRootKey | undefined) =>
+    await check(name, async () => {
+      const key = pick(openKms(config));
+      await key?.health();
+      return `${key?.source} answers, and its key wraps and unwraps`;
+    });
+  return [
+    ...(config.kms === undefined ? [] : [checkKms("kms", ({ remote }) => remote)]),
+    ...(config.kmsNext === undefined ? [] : [checkKms("kms next", ({ remoteNext }) => remoteNext)]),
+  ];
+}
+
+function describeMasterKey({ masterKey, dataDir, kms }: Config): string {
   if (masterKey !== undefined) return "from STEPVAULT_MASTER_KEY";
   const file = path.join(dataDir, "master.key");
   const mode = statSync(file, { throwIfNoEntry: false })?.mode;
-  if (mode === undefined) return `${file} will be made at the first start`;
+  if (mode === undefined) return kms === undefined ? `${file} will be made at the first start` : "in STEPVAULT_KMS";
   const octal = `0${(mode & 0o777).toString(8)}`;
   if ((mode & 0o077) !== 0)
     throw new StepvaultError(

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `stepvault` command: finds the command named and gives its exit code. Each command is a file of its own. */
+import { auditCommand, auditUsage } from "./audit.ts";
 import { demoCommand, demoUsage } from "./demo.ts";
 import { doctorCommand, doctorUsage } from "./doctor.ts";
 import { packagesCommand, packagesUsage } from "./packages.ts";
@@ -20,6 +21,7 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ["doctor", { summary: "whether steps can run on this machine", usage: doctorUsage, run: doctorCommand }],
   ["packages", { summary: "lock the packages that steps may import", usage: packagesUsage, run: packagesCommand }],
   ["redact", { summary: "replace secrets in whatever passes through a pipe", usage: redactUsage, run: redactCommand }],
+  ["audit", { summary: "the audit log: read, export its head, verify it", usage: auditUsage, run: auditCommand }],
   ["demo", { summary: "four steps through the whole system, in a minute", usage: demoUsage, run: demoCommand }],
 ]);
 

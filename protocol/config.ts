@@ -6,6 +6,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { StepvaultError } from "./error.ts";
+import { isKmsAddress, isKmsEndpoint, kmsAddressRule, kmsEndpointRule } from "./kms-address.ts";
 import { type LimitName, limitNames, limitTable, type Limits } from "./limits.ts";
 
 const hostPort = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
@@ -59,19 +60,46 @@ const settingsSchema = z.object({
     ),
   STEPVAULT_KMS: z
     .string()
-    .regex(
-      /^transit:https?:\/\/[^/?#@\s]+\/v1\/[^?#@\s]+\/keys\/[A-Za-z0-9_.-]+$/,
-      "transit:https://host/v1/MOUNT/keys/KEY",
-    )
+    .refine(isKmsAddress, kmsAddressRule)
     .optional()
     .describe(
-      "Key management service that holds the root key instead of this machine, transit:https://host/v1/MOUNT/keys/KEY for the Transit engine of HashiCorp Vault or OpenBao; see docs/keys.md",
+      "Key management service that holds the root key instead of this machine, transit:https://host/v1/MOUNT/keys/KEY for the Transit engine of HashiCorp Vault or OpenBao, aws-kms:ARN for AWS KMS, gcp-kms:NAME for Google Cloud KMS; see docs/keys.md",
     ),
+  STEPVAULT_KMS_ENDPOINT: z
+    .string()
+    .refine(isKmsEndpoint, kmsEndpointRule)
+    .optional()
+    .describe("Where AWS KMS or Google Cloud KMS answers, https://HOST; none: the public address of the region"),
+  STEPVAULT_KMS_NEXT: z
+    .string()
+    .refine(isKmsAddress, kmsAddressRule)
+    .optional()
+    .describe("Key management service to change to, as STEPVAULT_KMS; see docs/keys.md"),
+  STEPVAULT_KMS_NEXT_ENDPOINT: z
+    .string()
+    .refine(isKmsEndpoint, kmsEndpointRule)
+    .optional()
+    .describe("Where STEPVAULT_KMS_NEXT answers, as STEPVAULT_KMS_ENDPOINT"),
   STEPVAULT_KMS_TOKEN_FILE: z
     .string()
     .min(1)
     .default("/var/run/secrets/stepvault-kms-token")
-    .describe("File with the token for STEPVAULT_KMS, read at each call, so that it may be renewed"),
+    .describe("File with the token for Transit, read at each call, so that it may be renewed"),
+  STEPVAULT_SECRET_SOURCES_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "JSON file with the outside sources that secrets may be read from, and the part of each that a project may read; see docs/secret-sources.md",
+    ),
+  STEPVAULT_GATE_PLAN: z
+    .enum(["off", "on"])
+    .default("off")
+    .describe("Whether credentials of an organization need the plan enterprise, which the operator gives"),
+  STEPVAULT_GATE_ROLLOUT: z
+    .enum(["off", "on"])
+    .default("off")
+    .describe("Whether credentials of an organization need to be rolled out to it by the operator"),
   STEPVAULT_REGION: z
     .enum(["us", "eu", "au"])
     .default("us")
@@ -213,7 +241,13 @@ export interface Config {
   readonly masterKey: string | undefined;
   readonly masterKeyNext: string | undefined;
   readonly kms: string | undefined;
+  readonly kmsEndpoint: string | undefined;
+  readonly kmsNext: string | undefined;
+  readonly kmsNextEndpoint: string | undefined;
   readonly kmsTokenFile: string;
+  readonly secretSourcesFile: string | undefined;
+  /** What stands before an organization's own credentials. */
+  readonly gates: { readonly planGate: boolean; readonly rolloutGate: boolean };
   readonly region: "us" | "eu" | "au";
   readonly logLevel: string;
   readonly workerConcurrency: number;
@@ -251,7 +285,15 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     masterKey: settings.STEPVAULT_MASTER_KEY,
     masterKeyNext: settings.STEPVAULT_MASTER_KEY_NEXT,
     kms: settings.STEPVAULT_KMS,
+    kmsEndpoint: settings.STEPVAULT_KMS_ENDPOINT,
+    kmsNext: settings.STEPVAULT_KMS_NEXT,
+    kmsNextEndpoint: settings.STEPVAULT_KMS_NEXT_ENDPOINT,
     kmsTokenFile: settings.STEPVAULT_KMS_TOKEN_FILE,
+    secretSourcesFile: settings.STEPVAULT_SECRET_SOURCES_FILE,
+    gates: {
+      planGate: settings.STEPVAULT_GATE_PLAN === "on",
+      rolloutGate: settings.STEPVAULT_GATE_ROLLOUT === "on",
+    },
     region: settings.STEPVAULT_REGION,
     logLevel: settings.STEPVAULT_LOG_LEVEL,
     workerConcurrency: settings.STEPVAULT_WORKER_CONCURRENCY,

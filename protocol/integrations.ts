@@ -10,6 +10,8 @@ import { StepvaultError } from "./error.ts";
 export const inheritanceModes = { integration: "auto", model: "opt_in" } as const;
 export type IntegrationClass = keyof typeof inheritanceModes;
 
+export type CredentialKind = "shared" | "per-user";
+
 export interface CredentialField {
   readonly name: string;
   readonly required: boolean;
@@ -27,6 +29,8 @@ export interface Integration {
   readonly class: IntegrationClass;
   /** Users connect their own account: there is nothing to share, and no field. */
   readonly oauth: boolean;
+  /** Whose credential it is: one key that all share, or a connection of each user's own. */
+  readonly kind: CredentialKind;
   readonly fields: readonly CredentialField[];
 }
 
@@ -60,15 +64,15 @@ const baseUrl = clearField({
 const virtualKey = secretField({ name: "virtual_key", help: "Stands for a provider's key at the gateway" }, false);
 
 function integration(id: string, name: string, fields: readonly CredentialField[]): Integration {
-  return { id, name, class: "integration", oauth: false, fields };
+  return { id, name, class: "integration", oauth: false, kind: "shared", fields };
 }
 
 function oauthIntegration(id: string, name: string): Integration {
-  return { id, name, class: "integration", oauth: true, fields: [] };
+  return { id, name, class: "integration", oauth: true, kind: "per-user", fields: [] };
 }
 
 function model(id: string, name: string, fields: readonly CredentialField[]): Integration {
-  return { id, name, class: "model", oauth: false, fields };
+  return { id, name, class: "model", oauth: false, kind: "shared", fields };
 }
 
 const catalogue: readonly Integration[] = [

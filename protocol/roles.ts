@@ -63,6 +63,26 @@ export const actions = {
     allowed: organizationAdmins,
     scopes: ["admin"],
   },
+  "organization.secrets.list": {
+    meaning: "see the organization's secrets",
+    allowed: organizationAdmins,
+    scopes: ["admin"],
+  },
+  "organization.secrets.write": {
+    meaning: "change a secret of the organization",
+    allowed: organizationAdmins,
+    scopes: ["admin"],
+  },
+  "organization.secrets.destroy": {
+    meaning: "destroy a secret of the organization",
+    allowed: organizationAdmins,
+    scopes: ["admin"],
+  },
+  "organization.secrets.reveal": {
+    meaning: "see the value of a secret of the organization",
+    allowed: organizationAdmins,
+    scopes: [],
+  },
   "organization.keys.manage": { meaning: "change the organization's keys", allowed: organizationAdmins, scopes: [] },
   "project.create": { meaning: "create a project", allowed: organizationAdmins, scopes: ["admin"] },
   "project.read": { meaning: "see the project", allowed: readers, scopes: ["read:runs", "manage:secrets", "admin"] },
@@ -83,6 +103,7 @@ export const actions = {
   "step.write": { meaning: "change a step", allowed: builders, scopes: ["admin"] },
   "run.trigger": { meaning: "start a run", allowed: builders, scopes: ["trigger", "admin"] },
   "run.read": { meaning: "see runs", allowed: readers, scopes: ["read:runs", "admin"] },
+  "leak.search": { meaning: "look for a leaked value", allowed: organizationAdmins, scopes: [] },
   "audit.read": { meaning: "see the audit log", allowed: organizationAdmins, scopes: ["admin"] },
 } as const satisfies Record<string, ActionEntry>;
 

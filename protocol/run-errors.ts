@@ -20,6 +20,11 @@ export const runErrors = {
     meaning: "No step with this id and version exists in the project",
     mend: "Push the step first, or send its code in the job",
   },
+  ERR_STEP_REFERENCES: {
+    fault: "user",
+    meaning: "References of the step to secrets would fail when it runs",
+    mend: "The message lists each with its reason; mend the secrets or the step, or save it unchecked",
+  },
   ERR_STEP_SYNTAX: {
     fault: "user",
     meaning: "The step's code does not parse",
@@ -245,5 +250,10 @@ export const runErrors = {
     fault: "system",
     meaning: "Something failed that should not have; its details are in the service's log",
     mend: "Report it with the run id",
+  },
+  ERR_RUN_UNKNOWN: {
+    fault: "user",
+    meaning: "No run with this id exists in the project",
+    mend: "Check the run id and that it is a run of this project; a job added to the queue is a run once a worker has it",
   },
 } as const satisfies Record<`ERR_${string}`, ErrorCodeEntry>;

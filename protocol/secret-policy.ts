@@ -1,10 +1,13 @@
 /**
  * What may be done with a secret beyond knowing its name: whether its value enters the sandbox at all, which hosts it may
- * be sent to, and where in a request a sealed one may stand. A policy belongs to one version of a secret and is sealed
- * with it. What is not said is not allowed. Imports nothing of ours beyond this folder.
+ * be sent to, where in a request a sealed one may stand, and which steps may refer to it. A policy belongs to one version
+ * of a secret and is sealed with it. Imports nothing of ours beyond this folder.
  */
 import { z } from "zod";
+import { idSchema } from "./ids.ts";
 import { networkRuleSchema, parseNetworkRule, ruleAllows } from "./network.ts";
+import { actions } from "./roles.ts";
+import { secretPointerSchema } from "./secret-source.ts";
 
 /** What the egress broker can compute with a sealed value, for keys that sign and are not sent. */
 const signAlgorithms = ["hmac", "aws-sigv4", "jwt"] as const;
@@ -36,6 +39,14 @@ export const secretPolicySchema = z
     /** Rules as of a network policy. A sealed secret needs at least one; a readable one without any may go anywhere. */
     hosts: z.array(networkRuleSchema).max(100).default([]),
     places: secretPlacesSchema.prefault({}),
+    /** Saved steps that may refer to it, by id; none: every step. */
+    steps: z.array(idSchema).max(100).default([]),
+    /** Agents and workforces whose steps may refer to it, by id; none: every step. */
+    agents: z.array(idSchema).max(100).default([]),
+    /** Roles of the people whose steps may refer to it; none: everybody's who may use secrets at all. */
+    roles: z.array(z.enum(actions["secret.reference"].allowed)).max(10).default([]),
+    /** Where the value is kept instead of here. */
+    source: secretPointerSchema.optional(),
   })
   .refine(({ sealed, hosts }) => !sealed || hosts.length > 0, "a sealed secret needs the hosts that it is for");
 export type SecretPolicy = z.infer<typeof secretPolicySchema>;

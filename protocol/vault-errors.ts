@@ -140,6 +140,61 @@ export const vaultErrors = {
     meaning: "A referenced secret exists but is switched off",
     mend: "Enable the secret, or refer to another one",
   },
+  ERR_SECRET_DELETED: {
+    fault: "user",
+    meaning: "A referenced secret was deleted and can still be restored",
+    mend: "Restore the secret, set it anew, or refer to another one",
+  },
+  ERR_SECRET_EXPIRED: {
+    fault: "user",
+    meaning: "A referenced secret is past its expiry",
+    mend: "Set a new value with a new expiry, or take the expiry away",
+  },
+  ERR_SECRET_DESTROYED: {
+    fault: "user",
+    meaning: "The value of the version was destroyed for good",
+    mend: "Set a new value, and with it the policy: the old one went with the value",
+  },
+  ERR_SECRET_NOT_GRANTED: {
+    fault: "user",
+    meaning: "The organization has the referenced secret, and it is not granted to the project",
+    mend: "Have an organization's admin grant it to the project, or create one in the project",
+  },
+  ERR_SECRET_NOT_ALLOWED: {
+    fault: "user",
+    meaning: "The policy of a referenced secret is for other steps, agents or roles than those of this run",
+    mend: "Use it in a saved step that its policy names, or have the policy changed; the message says which rule it is",
+  },
+  ERR_SECRET_SEALED: {
+    fault: "user",
+    meaning: "The value of a sealed secret was to be shown",
+    mend: "Sealed values are never shown; set a new value when the old one is lost",
+  },
+  ERR_SECRET_VERSION_CONFLICT: {
+    fault: "user",
+    meaning: "The secret was changed by somebody else meanwhile: it is not at the version that was expected",
+    mend: "Look at the version that the message names, and set it again from there",
+  },
+  ERR_SECRET_VERSION_UNKNOWN: {
+    fault: "user",
+    meaning: "The secret has no such version",
+    mend: "Use a version from its history; old ones are pruned",
+  },
+  ERR_SECRET_METADATA_INVALID: {
+    fault: "user",
+    meaning: "The description, tags, expiry, reminder or access of a secret cannot be",
+    mend: "The message names the rule; a value never belongs in any of them",
+  },
+  ERR_SECRET_LIMIT: {
+    fault: "limit",
+    meaning: "A project or organization has as many secrets as it may have",
+    mend: "Destroy secrets that nothing uses (the list of unused ones has them), or use another project",
+  },
+  ERR_LEAK_TEXT_INVALID: {
+    fault: "user",
+    meaning: "The text to look for leaked values in is empty or too large",
+    mend: "Give the value or key that was found, or the part of the file that holds it",
+  },
   ERR_SECRET_NAME_INVALID: {
     fault: "user",
     meaning: "A secret's name does not follow the rule for names",
@@ -221,5 +276,71 @@ export const vaultErrors = {
     fault: "system",
     meaning: "A step of the root key's rotation does not fit the state that the rotation is in",
     mend: "Stage, promote, rewrap and retire in this order; see docs/keys.md",
+  },
+  ERR_SECRET_SOURCE_UNKNOWN: {
+    fault: "user",
+    meaning: "A secret points to an outside source that this deployment does not have",
+    mend: "Use the name of a source that the operator lists; see [secret sources](secret-sources.md)",
+  },
+  ERR_SECRET_SOURCE_INVALID: {
+    fault: "user",
+    meaning: "A pointer to an outside source is malformed, or its path could leave what the project may read",
+    mend: "Give source, path and field as docs/secret-sources.md has them; the message names each rule",
+  },
+  ERR_SECRET_SOURCE_UNAVAILABLE: {
+    fault: "system",
+    meaning: "An outside source does not answer, is sealed or a standby, or its answer cannot be used",
+    mend: "Check that the source is up and reachable, and its entry in STEPVAULT_SECRET_SOURCES_FILE; the message has the reason",
+  },
+  ERR_SECRET_SOURCE_DENIED: {
+    fault: "system",
+    meaning: "An outside source does not let this deployment's token read there",
+    mend: "Renew the token in the source's tokenFile, or allow its policy to read below the source's prefix",
+  },
+  ERR_SECRET_SOURCE_MISSING: {
+    fault: "user",
+    meaning: "An outside source has nothing at a secret's path, field or version, or has deleted it",
+    mend: "Write the value there, below the project's prefix, or mend the pointer; the message says which part is missing",
+  },
+  ERR_SECRETS_TEXT_INVALID: {
+    fault: "user",
+    meaning:
+      "A text of secrets, `.env` lines or JSON, has faults, or what was to be written does not fit into such a text",
+    mend: "Mend each line or entry that the message names; see [files of secrets](secrets-files.md)",
+  },
+  ERR_CLIENT_INVALID: {
+    fault: "user",
+    meaning: "The client library was given a region, base URL or limit that cannot be",
+    mend: "The message names the rule; a base URL is https, or http on loopback; see [the client library](client.md)",
+  },
+  ERR_CLIENT_DEFAULT: {
+    fault: "user",
+    meaning: "The client library was asked for the default client, and there is none or it is not clear which",
+    mend: "Use the client that createClient gave, or choose one with Client.setDefault",
+  },
+  ERR_CLIENT_REQUEST: {
+    fault: "user",
+    meaning: "The client library did not send a request: it would go elsewhere, show the key, or is malformed",
+    mend: "Give a path below the base URL with its parts encoded; the message names the rule",
+  },
+  ERR_CLIENT_REDIRECT: {
+    fault: "system",
+    meaning: "The server answered the client library with a redirect, which is not followed as the key would go along",
+    mend: "Set the base URL to where the API itself answers",
+  },
+  ERR_CLIENT_NETWORK: {
+    fault: "system",
+    meaning: "The client library got no whole answer: there is no connection, or it broke",
+    mend: "Check the base URL and the network; in a browser also whether the server allows the page's origin",
+  },
+  ERR_CLIENT_TIMEOUT: {
+    fault: "system",
+    meaning: "The client library got no whole answer in the time that an attempt may take",
+    mend: "Try again, or allow more time; the message has the figure",
+  },
+  ERR_CLIENT_ANSWER: {
+    fault: "system",
+    meaning: "The client library got an answer that is too large or no JSON",
+    mend: "Check that the base URL is the API's; ask for fewer things at once, or allow more bytes",
   },
 } as const satisfies Record<`ERR_${string}`, ErrorCodeEntry>;

@@ -19,6 +19,7 @@ import type { Database } from "../database/connection.ts";
 import type { Config } from "../protocol/config.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import { type JobInput, runJobName, type RunResult } from "../protocol/job.ts";
+import { type JobEnd, JobWaits } from "./job-waits.ts";
 
 const schema = "bullmq";
 /** Finished jobs that the queue keeps, for those who wait for a result there; the run itself is in the database. */
@@ -184,6 +185,7 @@ class BullRunQueue implements RunQueue {
   #link: Link;
   #queue: Queue;
   #events: QueueEvents | undefined;
+  #waits = new JobWaits(async (jobId) => await this.#look(jobId));
   #workers: Worker[] = [];
 
   constructor(name: string, link: Link) {
@@ -203,15 +205,34 @@ class BullRunQueue implements RunQueue {
   }
 
   async waitForResult(runId: string, timeoutMs: number): Promise<RunResult> {
-    if (this.#events === undefined) {
-      this.#events = this.#link.events(this.name);
-      this.#events.on("error", () => {});
+    this.#events ??= this.#listen();
+    // Listening first spares the wait a second. Without it there are still the looks, and these tell what is wrong.
+    await this.#events.waitUntilReady().catch(() => {});
+    const late = (): Error =>
+      new Error(
+        `Job wait ${runJobName} timed out before finishing, no finish notification arrived after ${timeoutMs}ms (id=${runId})`,
+      );
+    return decodePayload(await this.#waits.wait(runId, { timeoutMs, late })) as RunResult;
+  }
+
+  #listen(): QueueEvents {
+    const events = this.#link.events(this.name);
+    events.on("error", () => {});
+    events.on("completed", ({ jobId, returnvalue }) => this.#waits.tell(jobId, { value: returnvalue }));
+    events.on("failed", ({ jobId, failedReason }) => this.#waits.tell(jobId, { error: new Error(failedReason) }));
+    return events;
+  }
+
+  /** How a job ended. Its payload may be large, so it is fetched only once it has. */
+  async #look(jobId: string): Promise<JobEnd | undefined> {
+    const state = await this.#queue.getJobState(jobId);
+    if (state !== "completed" && state !== "failed" && state !== "unknown") return undefined;
+    const job = await this.#queue.getJob(jobId);
+    if (job === undefined) {
+      return { error: new StepvaultError("ERR_INTERNAL", "Cannot wait for the run: its job is not in the queue") };
     }
-    await this.#events.waitUntilReady();
-    const job = await this.#queue.getJob(runId);
-    if (job === undefined)
-      throw new StepvaultError("ERR_INTERNAL", "Cannot wait for the run: its job is not in the queue");
-    return decodePayload(await job.waitUntilFinished(this.#events, timeoutMs)) as RunResult;
+    if (state === "failed") return { error: new Error(job.failedReason) };
+    return state === "completed" ? { value: job.returnvalue } : undefined;
   }
 
   process(
@@ -224,6 +245,8 @@ class BullRunQueue implements RunQueue {
     };
     const worker = this.#link.worker(this.name, process, concurrency);
     worker.on("error", onError);
+    // Who waits in this process need not hear it from the database, where it may get lost.
+    worker.on("completed", ({ id }, value: unknown) => this.#waits.tell(id ?? "", { value }));
     this.#workers.push(worker);
     return {
       ready: async () => {
@@ -235,6 +258,7 @@ class BullRunQueue implements RunQueue {
 
   async close(): Promise<void> {
     await Promise.all(this.#workers.map(async (worker) => await worker.close()));
+    this.#waits.close(new StepvaultError("ERR_INTERNAL", "Cannot wait for the run: the queue is closed"));
     await this.#events?.close();
     await this.#queue.close();
     await this.#link.close();

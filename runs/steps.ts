@@ -18,13 +18,15 @@ export interface NewStep {
   readonly id?: string | undefined;
   readonly name: string;
   readonly step: StepInput;
+  /** Who saves it, as the vault knows them; secrets that are for certain roles are not for what nobody is known to have saved. */
+  readonly by?: { readonly kind: "system" | "person" | "key"; readonly id: string } | undefined;
 }
 
 /**
  * Saves a step as the next version. Throws ERR_JOB_INVALID or ERR_LANGUAGE_UNKNOWN for what is no step, ERR_LIMIT_PAYLOAD,
  * ERR_NAME_INVALID, ERR_STEP_UNKNOWN for the id of a step of no such project, ERR_PROJECT_UNKNOWN.
  */
-export async function saveStep(database: Database, { projectId, id, name, step }: NewStep): Promise<SavedStep> {
+export async function saveStep(database: Database, { projectId, id, name, step, by }: NewStep): Promise<SavedStep> {
   const { language, code, inputs, limits, network } = parseStep(projectId, step);
   const characters = Array.from(name).length;
   if (characters < 1 || characters > nameCharactersMax) {
@@ -35,7 +37,9 @@ export async function saveStep(database: Database, { projectId, id, name, step }
   }
   return await database.transaction(async (client) => {
     // Locked, so that two pushes at once get a version each.
-    const { rowCount } = await client.query("select from projects where id = $1 for update", [projectId]);
+    const { rowCount } = await client.query("select from projects where id = $1 and not shared for update", [
+      projectId,
+    ]);
     if (rowCount !== 1)
       throw new StepvaultError("ERR_PROJECT_UNKNOWN", `Cannot save the step: there is no project ${projectId}`);
     const stepId = id ?? createId();
@@ -48,9 +52,9 @@ export async function saveStep(database: Database, { projectId, id, name, step }
     const version = last + 1;
     const json = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
     await client.query(
-      `insert into steps (id, version, project_id, name, language, code, inputs, limits, network)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-      [stepId, version, projectId, name, language, code, json(inputs), json(limits), json(network)],
+      `insert into steps (id, version, project_id, name, language, code, inputs, limits, network, created_by_kind, created_by)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+      [stepId, version, projectId, name, language, code, json(inputs), json(limits), json(network), by?.kind, by?.id],
     );
     return { id: stepId, version };
   });
@@ -63,15 +67,16 @@ export async function loadStep(
   database: Database,
   projectId: string,
   { id, version }: { id: string; version?: number | undefined },
-): Promise<AdHocStep> {
-  const { rows } = await database.query<AdHocStep & { network: NetworkPolicy | null }>(
-    `select language, code, inputs, limits, network from steps
+): Promise<AdHocStep & { version: number }> {
+  const { rows } = await database.query<AdHocStep & { version: number; network: NetworkPolicy | null }>(
+    `select version, language, code, inputs, limits, network from steps
      where project_id = $1 and id = $2 and ($3::int is null or version = $3) order by version desc limit 1`,
     [projectId, id, version ?? null],
   );
   const step = rows[0];
   if (step === undefined) throw unknownStep(version === undefined ? id : `${id} version ${version}`);
   return {
+    version: step.version,
     language: step.language,
     code: step.code,
     inputs: step.inputs ?? undefined,

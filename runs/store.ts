@@ -67,7 +67,7 @@ export class RunStore {
   async create(run: NewRun): Promise<boolean> {
     const { rowCount } = await this.#database.query(
       `insert into runs (id, project_id, status, language, step_id, labels)
-       select $1, p.id, 'queued', $3, $4, $5 from projects p where p.id = $2
+       select $1, p.id, 'queued', $3, $4, $5 from projects p where p.id = $2 and not p.shared
        on conflict (id) do nothing`,
       [run.id, run.projectId, run.language, run.stepId, JSON.stringify(run.labels)],
     );
@@ -204,14 +204,6 @@ export class RunStore {
     if (row === undefined) return undefined;
     const { id, status, result } = row;
     return { id, projectId: row.project_id, status, labels: row.labels ?? {}, createdAt: row.created_at, result };
-  }
-
-  /** The result of a run that has ended, whatever its project; undefined before that. */
-  async result(runId: string): Promise<RunResult | undefined> {
-    const { rows } = await this.#database.query<{ result: RunResult | null }>("select result from runs where id = $1", [
-      runId,
-    ]);
-    return rows[0]?.result ?? undefined;
   }
 
   /** Events of a run from number `from` on, in order, at most `limit`. */

@@ -9,11 +9,13 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
+import { clientLimits } from "../client/settings.ts";
 import { configRows } from "../protocol/config.ts";
 import { errorCodes } from "../protocol/error.ts";
 import { limitNames, payloadLimits } from "../protocol/limits.ts";
 import { generatedPages } from "../scripts/docs.ts";
 import { openTestService, type TestService } from "./helpers/service.ts";
+import { setSecret } from "./helpers/vault.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const run = promisify(execFile);
@@ -41,7 +43,7 @@ describe("generated pages", () => {
 
 describe("names in documents", () => {
   const settings = new Set(configRows().map(({ key }) => key));
-  const limits = new Set<string>([...limitNames, ...Object.keys(payloadLimits)]);
+  const limits = new Set<string>([...limitNames, ...Object.keys(payloadLimits), ...Object.keys(clientLimits)]);
 
   for (const name of documents) {
     test(`${name} names only codes, settings and limits that exist`, () => {
@@ -118,7 +120,7 @@ describe("examples", () => {
   });
 
   test("an orchestrator adds a run over Redis", async () => {
-    await redis.service.vault.setSecret(redis.projectId, "api_key", "value-of-the-key");
+    await setSecret(redis.service.vault, redis.projectId, "api_key", "value-of-the-key");
     const result = await runExample("submit-redis.ts", [inject("redisUrl"), "stepvault-au", redis.projectId]);
     expect(result).toMatchObject({ status: "succeeded", output: { key: "[REDACTED:api_key]", city: "Bern" } });
   });

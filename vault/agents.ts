@@ -5,8 +5,7 @@
 import type { Queryable } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import { createId, idSchema } from "../protocol/ids.ts";
-import { authorize } from "./authorize.ts";
-import { type ActContext, perform } from "./perform.ts";
+import { type ActContext, perform, permit } from "./perform.ts";
 import { parseId } from "./tenancy.ts";
 
 const nameCharactersMax = 200;
@@ -80,10 +79,10 @@ export async function deleteAgent(context: ActContext, agent: Pick<Agent, "proje
 }
 
 /** The project's agents and workforces, oldest first. */
-export async function listAgents({ database, actor }: ActContext, projectId: string): Promise<Agent[]> {
+export async function listAgents(context: ActContext, projectId: string): Promise<Agent[]> {
   const id = parseId(projectId, "project");
-  await authorize(database, actor, "project.read", { projectId: id });
-  const { rows } = await database.query<Agent>(
+  await permit(context, { action: "project.read", place: { projectId: id }, event: "agent.listed" });
+  const { rows } = await context.database.query<Agent>(
     `select ${columns} from agents a where a.project_id = $1 order by a.created_at, a.id`,
     [id],
   );

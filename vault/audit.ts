@@ -37,7 +37,7 @@ export interface AuditEntry {
   readonly event: string;
   readonly outcome: "success" | "denied" | "failure";
   readonly reason?: string | undefined;
-  readonly actor: Actor;
+  readonly actor: Pick<Actor, "kind" | "id">;
   readonly via?: { readonly runId?: string; readonly stepId?: string; readonly keyId?: string } | undefined;
   readonly target?: readonly AuditTarget[] | undefined;
   readonly details?: Readonly<Record<string, string | number | boolean | null>> | undefined;
@@ -75,29 +75,30 @@ const pageSize = 1_000;
  */
 export async function appendAudit(client: Queryable, auditKey: Buffer, entry: AuditEntry): Promise<void> {
   const { organizationId, actor, ...rest } = entry;
-  await client.query("insert into audit_heads (organization_id, seq, hash) values ($1, 0, $2) on conflict do nothing", [
-    organizationId,
-    firstHash,
-  ]);
-  const { rows } = await client.query<{ seq: string; hash: Buffer }>(
-    "select seq, hash from audit_heads where organization_id = $1 for update",
-    [organizationId],
-  );
-  const head = rows[0]!;
+  const head = await lockHead(client, organizationId);
   const seq = Number(head.seq) + 1;
   const time = new Date().toISOString();
   const event: AuditEvent = { id: createId(), seq, time, actor: { kind: actor.kind, id: actor.id }, ...rest };
   const body = JSON.stringify(event);
   const hash = chainHash(auditKey, { organizationId, before: head.hash, body });
   await client.query(
-    "insert into audit_events (organization_id, seq, time, project_id, body, hash) values ($1, $2, $3, $4, $5, $6)",
+    `with appended as (
+       insert into audit_events (organization_id, seq, time, project_id, body, hash) values ($1, $2, $3, $4, $5, $6))
+     update audit_heads set seq = $2, hash = $6 where organization_id = $1`,
     [organizationId, seq, time, entry.projectId ?? null, body, hash],
   );
-  await client.query("update audit_heads set seq = $2, hash = $3 where organization_id = $1", [
+}
+
+/** Where the chain ends, which nobody moves until the transaction ends; made for an organization's first event. */
+async function lockHead(client: Queryable, organizationId: string): Promise<{ seq: string; hash: Buffer }> {
+  const lock = "select seq, hash from audit_heads where organization_id = $1 for update";
+  const { rows } = await client.query<{ seq: string; hash: Buffer }>(lock, [organizationId]);
+  if (rows[0] !== undefined) return rows[0];
+  await client.query("insert into audit_heads (organization_id, seq, hash) values ($1, 0, $2) on conflict do nothing", [
     organizationId,
-    seq,
-    hash,
+    firstHash,
   ]);
+  return (await client.query<{ seq: string; hash: Buffer }>(lock, [organizationId])).rows[0]!;
 }
 
 export interface AuditQuery {
@@ -224,7 +225,7 @@ function chainHash(
 }
 
 /** Ed25519 from a derived seed: the DER around it is fixed (RFC 8410). */
-function signingKey(auditKey: Buffer): KeyObject {
+export function signingKey(auditKey: Buffer): KeyObject {
   const seed = deriveKey(auditKey, "audit head");
   const der = Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), seed]);
   try {

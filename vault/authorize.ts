@@ -29,6 +29,18 @@ interface PlaceRow {
  * ERR_ORGANIZATION_UNKNOWN for a place that is not there or that the actor has no part in.
  */
 export async function authorize(database: Queryable, actor: Actor, action: Action, place: Place): Promise<Permission> {
+  const { permission, refusal } = await decide(database, actor, action, place);
+  if (refusal !== undefined) throw refusal;
+  return permission;
+}
+
+/** Where it would be done, with the ERR_FORBIDDEN when it may not be. Throws for a place as `authorize` does. */
+export async function decide(
+  database: Queryable,
+  actor: Actor,
+  action: Action,
+  place: Place,
+): Promise<{ permission: Permission; refusal?: StepvaultError }> {
   const row = await findPlace(database, actor, place);
   if (row === undefined) throw unknownPlace(place);
   const permission = {
@@ -36,17 +48,17 @@ export async function authorize(database: Queryable, actor: Actor, action: Actio
     // As the database has it: an id may come in other letters.
     projectId: row.projectId,
   };
-  if (actor.kind === "system") return permission;
+  if (actor.kind === "system") return { permission };
   if (actor.kind === "key") {
     if (!covers(actor, permission)) throw unknownPlace(place);
-    if (actions[action].scopes.some((scope) => actor.scopes.includes(scope))) return permission;
-    throw forbidden(action, `the key's scopes are ${actor.scopes.join(", ") || "none"}`);
+    if (actions[action].scopes.some((scope) => actor.scopes.includes(scope))) return { permission };
+    return { permission, refusal: forbidden(action, `the key's scopes are ${actor.scopes.join(", ") || "none"}`) };
   }
   const held = capacitiesOf(row);
   if (held.length === 0) throw unknownPlace(place);
   const allowed: readonly Capacity[] = actions[action].allowed;
-  if (held.some((capacity) => allowed.includes(capacity))) return permission;
-  throw forbidden(action, `your role is ${held.join(", ")}`);
+  if (held.some((capacity) => allowed.includes(capacity))) return { permission };
+  return { permission, refusal: forbidden(action, `your role is ${held.join(", ")}`) };
 }
 
 /** What a person's roles amount to in a place. */
@@ -79,7 +91,7 @@ async function findPlace(database: Queryable, actor: Actor, place: Place): Promi
      from projects p
      left join organization_members o on o.organization_id = p.organization_id and o.person_id = $2
      left join project_members m on m.project_id = p.id and m.person_id = $2
-     where p.id = $1`,
+     where p.id = $1 and not p.shared`,
     [parseId(place.projectId, "project"), personId],
   );
   const row = rows[0];

@@ -1,24 +1,35 @@
 /**
  * Which credential is in force for a project, and why no other: the project's own, else its organization's as far as the
  * class, the project's switches and the gates let it. One rule decides for using, explaining and listing alike. The
- * nearer one shadows whatever state it is in: falling back without a word would use an account that nobody chose. Only
- * the winner is ever opened, and only to be used.
+ * nearer one shadows whatever state it is in, also when its row is gone without Stepvault: falling back without a word would
+ * use an account that nobody chose. Only the winner is ever opened, and only to be used.
  */
 import type { Queryable } from "../database/server.ts";
 import { type ErrorCode, StepvaultError } from "../protocol/error.ts";
-import { checkShareable, findIntegration, type Integration, integrations } from "../protocol/integrations.ts";
-import { SecretValue } from "../protocol/secret.ts";
-import { authorize } from "./authorize.ts";
 import {
-  type CredentialLevel,
-  type CredentialSealer,
-  openCredential,
-  parseFieldsText,
-  type ShownField,
-} from "./credentials.ts";
+  checkShareable,
+  type CredentialKind,
+  findIntegration,
+  type Integration,
+  integrations,
+} from "../protocol/integrations.ts";
+import { SecretValue } from "../protocol/secret.ts";
+import { openCredential } from "./credential-sealer.ts";
+import type { CredentialContext, CredentialLevel, ShownField } from "./credentials.ts";
+import { SealBrokenError } from "./crypto.ts";
 import { findClosedGate, gateReasons, type Gates, type Standing } from "./gates.ts";
-import { type InheritanceSwitch, inheritsFrom } from "./inheritance.ts";
-import { type ActContext, perform } from "./perform.ts";
+import { inheritsFrom } from "./inheritance.ts";
+import { perform, permit } from "./perform.ts";
+import {
+  findCredential,
+  findSwitches,
+  type Found,
+  type OpenLevel,
+  readLevels,
+  type StoredLevel,
+  type Wanted,
+  withOpenLevel,
+} from "./stored-credentials.ts";
 import { parseId } from "./tenancy.ts";
 
 /** The credential that a project uses, without its secret values. */
@@ -32,6 +43,7 @@ export interface EffectiveCredential {
 export type CandidateState =
   | "in force"
   | "absent"
+  | "changed past Stepvault"
   | "switched off"
   | "shadowed"
   | "not inherited"
@@ -49,6 +61,7 @@ export interface Candidate {
 
 export interface Explanation {
   readonly integration: string;
+  readonly kind: CredentialKind;
   readonly winner: EffectiveCredential | undefined;
   readonly candidates: readonly Candidate[];
 }
@@ -67,51 +80,46 @@ interface Request {
   readonly integration: string;
 }
 
-interface StoredCredential {
-  readonly integration: string;
-  readonly level: CredentialLevel;
-  readonly version: number;
-  readonly disabled: boolean;
-  readonly fields: string;
-  readonly ciphertext: Buffer | null;
+/** What decides, of one moment. */
+interface Facts {
+  readonly own: OpenLevel;
+  /** Not opened where the project's own counts anyhow. */
+  readonly shared: OpenLevel | undefined;
+  readonly standing: Standing;
+  readonly gates: Gates;
 }
 
-interface Facts extends Standing {
-  readonly organizationId: string;
-  readonly switches: readonly InheritanceSwitch[];
-  readonly stored: readonly StoredCredential[];
+/** A candidate with what makes it usable. */
+interface Judged extends Candidate {
+  readonly written: Extract<Found, { is: "written" }> | undefined;
+  readonly key: Buffer | undefined;
 }
 
-/** Undefined when none is in force. Throws ERR_INTEGRATION_UNKNOWN, ERR_SECRET_TAMPERED, what `authorize` throws. */
+/** Undefined when none is in force. Throws ERR_INTEGRATION_UNKNOWN, what `authorize` throws. */
 export async function effectiveCredential(
-  context: ActContext,
-  tools: { gates: Gates },
+  context: CredentialContext,
   request: Request,
 ): Promise<EffectiveCredential | undefined> {
-  return (await explainCredential(context, tools, request)).winner;
+  return (await explainCredential(context, request)).winner;
 }
 
-/** Throws ERR_INTEGRATION_UNKNOWN, ERR_SECRET_TAMPERED, what `authorize` throws. */
-export async function explainCredential(
-  context: ActContext,
-  { gates }: { gates: Gates },
-  request: Request,
-): Promise<Explanation> {
+/** Throws ERR_INTEGRATION_UNKNOWN, what `authorize` throws. */
+export async function explainCredential(context: CredentialContext, request: Request): Promise<Explanation> {
   const integration = findIntegration(request.integration);
-  await authorize(context.database, context.actor, "project.read", { projectId: request.projectId });
-  const facts = await readFacts(context.database, { ...request, ciphertexts: false });
-  return explain(facts, gates, integration);
+  const target = [{ type: "credential", name: integration.id }];
+  const place = { projectId: request.projectId };
+  const permission = await permit(context, { action: "project.read", place, event: "credential.explain", target });
+  const wanted = { ...permission, levels: bothLevels, integration: integration.id };
+  return await withFacts(context.database, context, wanted, (facts) => explain(facts, integration));
 }
 
-/** Of every integration of the catalogue that can be shared, in its order. Throws ERR_SECRET_TAMPERED, what `authorize` throws. */
-export async function listEffective(
-  context: ActContext,
-  { gates }: { gates: Gates },
-  projectId: string,
-): Promise<Explanation[]> {
-  await authorize(context.database, context.actor, "project.read", { projectId });
-  const facts = await readFacts(context.database, { projectId, ciphertexts: false });
-  return [...integrations.values()].filter(({ oauth }) => !oauth).map((entry) => explain(facts, gates, entry));
+/** Of every integration of the catalogue that can be shared, in its order. Throws what `authorize` throws. */
+export async function listEffective(context: CredentialContext, projectId: string): Promise<Explanation[]> {
+  const act = { action: "project.read", place: { projectId }, event: "credential.list" } as const;
+  const wanted = { ...(await permit(context, act)), levels: bothLevels };
+  return await withFacts(context.database, context, wanted, (facts) =>
+    [...integrations.values()].filter(({ oauth }) => !oauth).map((entry) => explain(facts, entry)),
+  );
 }
 
 /**
@@ -119,120 +127,124 @@ export async function listEffective(
  * ERR_CREDENTIAL_DISABLED, ERR_CREDENTIAL_NOT_INHERITED, ERR_PLAN_REQUIRED, ERR_ROLLOUT_PENDING, ERR_SECRET_TAMPERED,
  * ERR_OAUTH_NOT_SHAREABLE, ERR_INTEGRATION_UNKNOWN, what `authorize` throws.
  */
-export async function resolveCredential(
-  context: ActContext,
-  { sealer, gates }: { sealer: CredentialSealer; gates: Gates },
-  request: Request,
-): Promise<ResolvedCredential> {
+export async function resolveCredential(context: CredentialContext, request: Request): Promise<ResolvedCredential> {
   const integration = findIntegration(request.integration);
-  checkShareable(integration, "use");
   const projectId = parseId(request.projectId, "project");
   const target = [{ type: "credential", name: integration.id }];
   const act = { action: "secret.reference", place: { projectId }, event: "credential.resolve", target } as const;
-  return await perform(context, { ...act, class: "data-access" }, async (client) => {
-    const facts = await readFacts(client, { projectId, integration: integration.id, ciphertexts: true });
-    const { winner, candidates } = explain(facts, gates, integration);
-    if (winner === undefined) throw noneInForce(integration, candidates);
-    const { level, version } = winner;
-    const { fields, ciphertext } = facts.stored.find((entry) => entry.level === level)!;
-    const slot = {
-      organizationId: facts.organizationId,
-      projectId: level === "project" ? projectId : null,
-      integration: integration.id,
-    };
-    const stored = { ...slot, version, fields, ciphertext: ciphertext! };
-    const secret = Object.entries(await openCredential(client, sealer, stored));
-    const result: ResolvedCredential = {
-      integration: integration.id,
-      level,
-      version,
-      clear: new Map(winner.fields.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value] as const]))),
-      secret: new Map(secret.map(([name, value]) => [name, new SecretValue(`${integration.id}.${name}`, value)])),
-    };
-    return { result, target: [{ ...target[0]!, version }], details: { level } };
+  return await perform(context, { ...act, class: "data-access" }, async (client, permission) => {
+    checkShareable(integration, "use");
+    const wanted = { ...permission, levels: bothLevels, integration: integration.id, ciphertexts: true };
+    const result = await withFacts(client, context, wanted, (facts) => open(judge(facts, integration), integration));
+    return { result, target: [{ ...target[0]!, version: result.version }], details: { level: result.level } };
   });
 }
 
+const bothLevels = ["project", "organization"] as const;
+
 /** Everything that decides, in one statement and hence of one moment; of one integration, or of all. */
-async function readFacts(
+async function withFacts<T>(
   database: Queryable,
-  { projectId, integration, ciphertexts }: { projectId: string; integration?: string; ciphertexts: boolean },
-): Promise<Facts> {
-  const { rows } = await database.query<
-    Standing & {
-      organizationId: string;
-      switches: InheritanceSwitch[];
-      level: CredentialLevel | null;
-    } & Omit<StoredCredential, "level">
-  >(
-    `select p.organization_id as "organizationId", coalesce(s.plan, 'free') as plan,
-            coalesce(s.rolled_out, false) as "rolledOut",
-            (select coalesce(json_agg(json_build_object(
-                      'class', i.class, 'integration', i.integration, 'inherits', i.inherits)), '[]'::json)
-             from credential_inheritance i where i.project_id = p.id) as switches,
-            case when c.id is null then null when c.project_id is null then 'organization' else 'project' end as level,
-            c.integration, c.version, c.disabled_at is not null as disabled, c.fields,
-            case when $3 then c.ciphertext end as ciphertext
-     from projects p
-     left join organization_credential_settings s on s.organization_id = p.organization_id
-     left join credentials c on c.organization_id = p.organization_id
-       and (c.project_id = p.id or c.project_id is null) and ($2::text is null or c.integration = $2)
-     where p.id = $1`,
-    [parseId(projectId, "project"), integration ?? null, ciphertexts],
-  );
-  const [first] = rows;
-  if (first === undefined)
-    throw new StepvaultError("ERR_PROJECT_UNKNOWN", `Cannot find the project ${projectId}: no such id`);
-  const { organizationId, switches, plan, rolledOut } = first;
-  const stored = rows.flatMap(({ level, ...row }) => (level === null ? [] : [{ ...row, level }]));
-  return { organizationId, switches, plan, rolledOut, stored };
+  { master, gates }: CredentialContext,
+  wanted: Wanted,
+  work: (facts: Facts) => T,
+): Promise<T> {
+  const { levels, standing } = await readLevels(database, wanted);
+  const [own, shared] = levels as [StoredLevel, StoredLevel];
+  // A row of its own counts whatever its state is: no key of the organization's is needed to use it.
+  const alone = wanted.ciphertexts === true && own.credentials.length > 0;
+  return await withOpenLevel(master, own, async (project) => {
+    if (alone) return work({ own: project, shared: undefined, standing, gates });
+    return await withOpenLevel(master, shared, (organization) =>
+      work({ own: project, shared: organization, standing, gates }),
+    );
+  });
 }
 
-/** The rule. */
-function explain(facts: Facts, gates: Gates, integration: Integration): Explanation {
-  const ofLevel = (level: CredentialLevel): StoredCredential | undefined =>
-    facts.stored.find((entry) => entry.level === level && entry.integration === integration.id);
-  const [own, shared] = [ofLevel("project"), ofLevel("organization")];
-  const candidates = [
-    candidate("project", own, own?.disabled === true ? "switched off" : "in force"),
-    candidate("organization", shared, sharedState({ facts, gates, integration, own, shared })),
-  ];
-  const level = candidates.find(({ state }) => state === "in force")?.level;
-  const stored = level && ofLevel(level);
-  return {
-    integration: integration.id,
-    winner: stored && {
-      integration: integration.id,
-      level: stored.level,
+/** The values of the one in force. Throws what `resolveCredential` throws. */
+function open(judged: readonly Judged[], integration: Integration): ResolvedCredential {
+  const winner = judged.find(({ state }) => state === "in force");
+  if (winner?.written === undefined || winner.key === undefined) throw noneInForce(integration, judged);
+  const { stored, shown } = winner.written;
+  const { id } = integration;
+  try {
+    const secret = Object.entries(openCredential(winner.key, stored, stored.ciphertext!));
+    return {
+      integration: id,
+      level: winner.level,
       version: stored.version,
-      fields: parseFieldsText(stored.fields, integration.id),
+      clear: new Map(shown.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value] as const]))),
+      secret: new Map(secret.map(([name, value]) => [name, new SecretValue(`${id}.${name}`, value)])),
+    };
+  } catch (error) {
+    if (!(error instanceof SealBrokenError)) throw error;
+    const why = `the ${winner.level}'s is not what was sealed for it; set it anew`;
+    throw new StepvaultError("ERR_SECRET_TAMPERED", `Cannot use a credential of ${integration.name}: ${why}`);
+  }
+}
+
+function explain(facts: Facts, integration: Integration): Explanation {
+  const { id, kind } = integration;
+  const judged = judge(facts, integration);
+  const winner = judged.find(({ state }) => state === "in force");
+  return {
+    integration: id,
+    kind,
+    winner: winner?.written && {
+      integration: id,
+      level: winner.level,
+      version: winner.written.stored.version,
+      fields: winner.written.shown,
     },
-    candidates,
+    candidates: judged.map(({ written: _written, key: _key, ...candidate }) => candidate),
   };
 }
 
-function sharedState(known: {
-  facts: Facts;
-  gates: Gates;
-  integration: Integration;
-  own: StoredCredential | undefined;
-  shared: StoredCredential | undefined;
-}): CandidateState {
-  if (known.own !== undefined) return "shadowed";
-  if (!inheritsFrom(known.facts.switches, known.integration)) return "not inherited";
-  const closed = findClosedGate(known.gates, known.facts);
-  if (closed !== undefined) return closed === "plan" ? "plan required" : "rollout pending";
-  return known.shared?.disabled === true ? "switched off" : "in force";
+/** A state, and why where the state alone does not say it. */
+type Verdict = readonly [state: CandidateState, why?: string];
+
+/** The rule. */
+function judge(facts: Facts, integration: Integration): Judged[] {
+  const { own, shared } = facts;
+  const first = findCredential(own, integration.id);
+  const nearest = candidate(own, first, verdictOf(first));
+  if (shared === undefined) return [nearest];
+  const second = findCredential(shared, integration.id);
+  const verdict = first.is === "absent" ? inheritedVerdict(facts, integration, second) : (["shadowed"] as const);
+  return [nearest, candidate(shared, second, verdict)];
 }
 
-function candidate(level: CredentialLevel, stored: StoredCredential | undefined, state: CandidateState): Candidate {
-  if (stored === undefined) return { level, state: "absent", why: `the ${level} has none` };
-  return { level, state, why: reasons[state], version: stored.version };
+/** What a credential is by itself. */
+function verdictOf(found: Found): Verdict {
+  if (found.is === "absent") return ["absent"];
+  if (found.is === "changed") return [tampered, `${found.why} past Stepvault; set it anew, or remove it`];
+  return [found.stored.disabled ? "switched off" : "in force"];
 }
+
+/** What an organization's that nothing shadows is to a project. */
+function inheritedVerdict({ own, standing, gates }: Facts, integration: Integration, found: Found): Verdict {
+  if (found.is !== "written") return verdictOf(found);
+  const switches = findSwitches(own, integration);
+  if (switches === undefined)
+    return [tampered, "the project's Inherit from Organization was changed past Stepvault; switch it anew"];
+  if (!inheritsFrom(switches, integration)) return ["not inherited"];
+  const closed = findClosedGate(gates, standing);
+  if (closed !== undefined) return [closed === "plan" ? "plan required" : "rollout pending"];
+  return verdictOf(found);
+}
+
+function candidate({ level, key }: OpenLevel, found: Found, [state, why = reasons[state]]: Verdict): Judged {
+  if (found.is === "absent") return { level, key, written: undefined, state: "absent", why: `the ${level} has none` };
+  if (found.is === "changed") return { level, key, written: undefined, state, why };
+  return { level, key, written: found, state, why, version: found.stored.version };
+}
+
+const tampered = "changed past Stepvault";
 
 const reasons: Readonly<Record<CandidateState, string>> = {
   "in force": "it is the nearest one and switched on",
   absent: "there is none",
+  "changed past Stepvault": "its row is not the one that was written",
   "switched off": "it is switched off; its value stays stored until it is removed",
   shadowed:
     "the project has one of its own, which counts even when switched off; removing that one makes this effective",
@@ -242,6 +254,7 @@ const reasons: Readonly<Record<CandidateState, string>> = {
 };
 
 const codes: Partial<Readonly<Record<CandidateState, ErrorCode>>> = {
+  "changed past Stepvault": "ERR_SECRET_TAMPERED",
   "switched off": "ERR_CREDENTIAL_DISABLED",
   "not inherited": "ERR_CREDENTIAL_NOT_INHERITED",
   "plan required": gateReasons.plan.code,

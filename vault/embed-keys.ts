@@ -7,11 +7,10 @@ import { StepvaultError } from "../protocol/error.ts";
 import { createId } from "../protocol/ids.ts";
 import type { Actor } from "./actor.ts";
 import { findAgent } from "./agents.ts";
-import { authorize } from "./authorize.ts";
 import { digestKey, generateKey, hintOf, randomText, type Region } from "./key-format.ts";
 import { dayMs } from "./key-policies.ts";
 import { type KeyIssuer, parseKeyId, unknownKeyId } from "./keys.ts";
-import { type ActContext, perform } from "./perform.ts";
+import { type ActContext, perform, permit } from "./perform.ts";
 import { parseId } from "./tenancy.ts";
 
 const expiryDaysMax = 30;
@@ -125,10 +124,10 @@ export async function createEmbedKey(
 }
 
 /** The project's embed keys, oldest first. */
-export async function listEmbedKeys({ database, actor }: ActContext, projectId: string): Promise<EmbedKeyMetadata[]> {
+export async function listEmbedKeys(context: ActContext, projectId: string): Promise<EmbedKeyMetadata[]> {
   const id = parseId(projectId, "project");
-  await authorize(database, actor, "project.keys.read", { projectId: id });
-  const { rows } = await database.query<EmbedKeyRow>(
+  await permit(context, { action: "project.keys.read", place: { projectId: id }, event: "embed-key.listed" });
+  const { rows } = await context.database.query<EmbedKeyRow>(
     `select ${columns} from embed_keys where project_id = $1 order by created_at, id`,
     [id],
   );

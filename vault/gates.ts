@@ -68,10 +68,13 @@ export async function setStanding(
   context: ActContext,
   { organizationId, plan, rolledOut }: { organizationId: string } & Partial<Standing>,
 ): Promise<void> {
-  if (context.actor.kind !== "system")
-    throw new StepvaultError("ERR_FORBIDDEN", "Cannot change an organization's plan or rollout: it takes the operator");
   const act = { action: "organization.manage", place: { organizationId }, event: "organization.standing.set" } as const;
   await perform(context, act, async (client, permission) => {
+    if (context.actor.kind !== "system")
+      throw new StepvaultError(
+        "ERR_FORBIDDEN",
+        "Cannot change an organization's plan or rollout: it takes the operator",
+      );
     await client.query(
       `insert into organization_credential_settings (organization_id, plan, rolled_out)
        values ($1, coalesce($2, 'free'), coalesce($3, false))

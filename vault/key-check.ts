@@ -1,7 +1,8 @@
 /**
  * What somebody who presents a platform key may do, or why the key is refused. What can be told without the database is
- * told first; why a key does not work any more is told only to one who has the key. Whoever stands behind an embed key is
- * asked about at each use. Knows nothing of HTTP: the caller says where the key came from.
+ * told first; why a key does not work any more is told only to one who has the key, and to the log of its organization.
+ * Whoever stands behind an embed key is asked about at each use. Knows nothing of HTTP: the caller says where the key came
+ * from.
  */
 import { timingSafeEqual } from "node:crypto";
 import type { Queryable } from "../database/server.ts";
@@ -10,6 +11,7 @@ import { actions, type KeyScope } from "../protocol/roles.ts";
 import type { Actor, KeyActor } from "./actor.ts";
 import type { AgentKind } from "./agents.ts";
 import { authorize } from "./authorize.ts";
+import { type AuditContext, recordDenial } from "./denials.ts";
 import { digestKey, parseKey, type Pepper, type Region } from "./key-format.ts";
 
 /** An embed key: a key without scopes, which the table of roles refuses everything, and the steps that it may start. */
@@ -28,6 +30,11 @@ export interface CheckedKey {
   readonly actor: KeyActor | EmbedActor;
   /** Of a key that was rotated, and of the embed keys made with it: when it ends, to be told to the caller. */
   readonly endsAt: Date | undefined;
+}
+
+export interface KeyCheckContext extends AuditContext {
+  /** Counts refusals of what is no key of any organization, by their code. */
+  readonly strays?: Map<ErrorCode, number> | undefined;
 }
 
 export interface PresentedKey {
@@ -86,26 +93,25 @@ const embedQuery = `select e.id, e.organization_id as "organizationId", e.projec
 /**
  * Throws ERR_KEY_MALFORMED, ERR_KEY_CHECKSUM, ERR_KEY_REGION, ERR_KEY_UNKNOWN, ERR_KEY_REVOKED, ERR_KEY_EXPIRED,
  * ERR_KEY_PARENT, ERR_AGENT_PRIVATE, ERR_KEY_BROWSER, and ERR_KEY_BUDGET, which a successful check of an embed key counts
- * towards: call it once per request.
+ * towards: call it once per request. A refusal of a key that is there, from ERR_KEY_REVOKED on, leaves an event.
  */
 export async function checkKey(
-  database: Queryable,
+  context: KeyCheckContext,
   pepper: Pepper,
   { key, region, browser, now = new Date() }: PresentedKey,
 ): Promise<CheckedKey> {
-  const parsed = parseKey(key);
-  if (!parsed.ok) throw unreadable(parsed.why);
-  if (parsed.region !== region) {
-    const why = `it is of the region ${parsed.region}, and this is ${region}`;
-    throw refused("ERR_KEY_REGION", parsed.hint, why);
+  const stored = await findKey(context.database, pepper, { key, region }).catch((error: unknown) => {
+    if (error instanceof StepvaultError) countStray(context, error.code);
+    throw error;
+  });
+  try {
+    return stored.type === "embed-key"
+      ? await checkEmbedKey(context.database, stored.row, { browser, now })
+      : await checkPlatformKey(context.database, stored.row, { browser, now });
+  } catch (error) {
+    await recordRefusal(context, error, stored);
+    throw error;
   }
-  const digests = [pepper, ...(pepper.earlier ?? [])].map((one) => digestKey(one.key, key));
-  if (parsed.kind === "embed") return await checkEmbedKey(database, digests, { hint: parsed.hint, browser, now });
-  const row = await find<KeyRow>(database, `${keyQuery} where k.digest = any($1)`, { digests, hint: parsed.hint });
-  refuseEnded(row, now);
-  if (browser !== undefined) throw refused("ERR_KEY_BROWSER", row.hint, "it came from a browser, where it must not be");
-  await touch(database, row, now);
-  return { actor: actorOf(row), endsAt: endOf(row) };
 }
 
 /** Whether an embed key reaches a step. */
@@ -113,12 +119,64 @@ export function reachesStep({ embed }: EmbedActor, stepId: string): boolean {
   return embed.stepIds.includes(stepId.toLowerCase());
 }
 
+type StoredKey =
+  | { readonly type: "key"; readonly row: KeyRow }
+  | { readonly type: "embed-key"; readonly row: EmbedRow };
+
+/** Throws for what is no key of this deployment. */
+async function findKey(
+  database: Queryable,
+  pepper: Pepper,
+  { key, region }: Pick<PresentedKey, "key" | "region">,
+): Promise<StoredKey> {
+  const parsed = parseKey(key);
+  if (!parsed.ok) throw unreadable(parsed.why);
+  const { kind, hint } = parsed;
+  if (parsed.region !== region)
+    throw refused("ERR_KEY_REGION", hint, `it is of the region ${parsed.region}, and this is ${region}`);
+  const digests = [pepper, ...(pepper.earlier ?? [])].map((one) => digestKey(one.key, key));
+  if (kind === "embed") {
+    const row = await find<EmbedRow>(database, `${embedQuery} where e.digest = any($1)`, { digests, hint });
+    return { type: "embed-key", row };
+  }
+  return { type: "key", row: await find<KeyRow>(database, `${keyQuery} where k.digest = any($1)`, { digests, hint }) };
+}
+
+/** The log of a refusal has ids: nothing of the key, and nothing of what came along with it. */
+async function recordRefusal(context: AuditContext, error: unknown, { type, row }: StoredKey): Promise<void> {
+  const { id, organizationId, projectId } = row;
+  await recordDenial(context, error, {
+    organizationId,
+    projectId: projectId ?? undefined,
+    class: "authentication",
+    event: `${type}.presented`,
+    actor: { kind: "key", id },
+    target: [{ type, id }],
+  });
+}
+
+/** A number for each code; there is nothing to remember of what is no key. */
+function countStray({ strays }: KeyCheckContext, code: ErrorCode): void {
+  strays?.set(code, (strays.get(code) ?? 0) + 1);
+}
+
+async function checkPlatformKey(
+  database: Queryable,
+  row: KeyRow,
+  { browser, now }: { browser: PresentedKey["browser"]; now: Date },
+): Promise<CheckedKey> {
+  refuseEnded(row, now);
+  if (browser !== undefined) throw refused("ERR_KEY_BROWSER", row.hint, "it came from a browser, where it must not be");
+  await touch(database, row, now);
+  return { actor: actorOf(row), endsAt: endOf(row) };
+}
+
 async function checkEmbedKey(
   database: Queryable,
-  digests: readonly Buffer[],
-  { hint, browser, now }: { hint: string; browser: PresentedKey["browser"]; now: Date },
+  row: EmbedRow,
+  { browser, now }: { browser: PresentedKey["browser"]; now: Date },
 ): Promise<CheckedKey> {
-  const row = await find<EmbedRow>(database, `${embedQuery} where e.digest = any($1)`, { digests, hint });
+  const { hint } = row;
   refuseEnded(row, now);
   const endsAt = await checkMaker(database, row, now);
   if (!row.public) throw refused("ERR_AGENT_PRIVATE", hint, `its ${row.kind} is private`);

@@ -9,11 +9,12 @@ import { join } from "node:path";
 import type { Config } from "../protocol/config.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import { keyBytes } from "./crypto.ts";
-import { TransitKms } from "./kms-transit.ts";
+import { chooseKms } from "./kms-choice.ts";
 import { KmsRootKey } from "./kms.ts";
 import { LocalRootKey, type RootKey } from "./root-key.ts";
 
-export type KeySettings = Pick<Config, "masterKey" | "masterKeyNext" | "dataDir" | "kms" | "kmsTokenFile">;
+export type KmsSettings = Pick<Config, "kms" | "kmsEndpoint" | "kmsNext" | "kmsNextEndpoint" | "kmsTokenFile">;
+export type KeySettings = KmsSettings & Pick<Config, "masterKey" | "masterKeyNext" | "dataDir">;
 
 export interface GivenRootKeys {
   /** All that can be used; on an empty database the first is taken. */
@@ -24,25 +25,37 @@ export interface GivenRootKeys {
 
 /** The root keys that were given. Throws ERR_MASTER_KEY_INVALID, ERR_KMS_UNAVAILABLE. */
 export async function readRootKeys(
-  { masterKey, masterKeyNext, dataDir, kms, kmsTokenFile }: KeySettings,
+  settings: KeySettings,
   { mayCreate }: { mayCreate: boolean },
 ): Promise<GivenRootKeys> {
+  const { masterKey, masterKeyNext, dataDir } = settings;
   const path = join(dataDir, "master.key");
-  const remote =
-    kms === undefined ? undefined : new KmsRootKey(new TransitKms({ source: kms, tokenFile: kmsTokenFile }));
+  const { remote, remoteNext } = openKms(settings);
   const next =
     masterKeyNext === undefined
       ? await readKeyFile(`${path}.next`)
       : decodeKey(masterKeyNext, "STEPVAULT_MASTER_KEY_NEXT");
+  if (next !== undefined && remoteNext !== undefined) {
+    next.fill(0);
+    throw invalid("two are given to follow it, STEPVAULT_KMS_NEXT and a local one");
+  }
   if (masterKey === undefined && remote === undefined && mayCreate) await createKeyFile(dataDir, path);
   const current = masterKey === undefined ? await readKeyFile(path) : decodeKey(masterKey, "STEPVAULT_MASTER_KEY");
-  if (current === undefined && next === undefined && remote === undefined) {
-    throw invalid(`this database was sealed with one, and ${path} is missing`);
-  }
-  const nextKey = next && new LocalRootKey(next);
+  const nextKey = remoteNext ?? (next && new LocalRootKey(next));
   const keys = [remote, current && new LocalRootKey(current), nextKey].filter((key) => key !== undefined);
+  if (keys.length === 0) throw invalid(`this database was sealed with one, and ${path} is missing`);
   // Who moves to a service gives it beside the key in use.
   return { keys, next: nextKey ?? remote };
+}
+
+/** The keys that stay in services, without a request to any. Throws ERR_KMS_UNAVAILABLE. */
+export function openKms({ kms, kmsEndpoint, kmsNext, kmsNextEndpoint, kmsTokenFile: tokenFile }: KmsSettings): {
+  remote: KmsRootKey | undefined;
+  remoteNext: KmsRootKey | undefined;
+} {
+  const open = (source: string | undefined, endpoint: string | undefined): KmsRootKey | undefined =>
+    source === undefined ? undefined : new KmsRootKey(chooseKms({ source, endpoint, tokenFile }));
+  return { remote: open(kms, kmsEndpoint), remoteNext: open(kmsNext, kmsNextEndpoint) };
 }
 
 /** The key in a file; undefined when there is no such file. */

@@ -8,10 +8,10 @@ import { StepvaultError } from "../protocol/error.ts";
 import { createId, idSchema } from "../protocol/ids.ts";
 import { type KeyScope, keyScopes } from "../protocol/roles.ts";
 import type { Actor } from "./actor.ts";
-import { authorize, type Permission, type Place } from "./authorize.ts";
+import type { Permission, Place } from "./authorize.ts";
 import { digestKey, generateKey, hintOf, type Pepper, type Region } from "./key-format.ts";
 import { dayMs, type KeyExpiry, parseExpiry } from "./key-policies.ts";
-import { type Act, type ActContext, perform } from "./perform.ts";
+import { type Act, type ActContext, perform, permit } from "./perform.ts";
 import { parseId } from "./tenancy.ts";
 
 const graceDaysMax = 30;
@@ -112,14 +112,18 @@ async function create(
 
 /** The project's own keys and those of the organization that cover it, oldest first; without the deleted ones. */
 export async function listProjectKeys(
-  { database, actor }: ActContext,
+  context: ActContext,
   { projectId, now }: { projectId: string; now?: Date },
 ): Promise<KeyMetadata[]> {
   const id = parseId(projectId, "project");
-  const { organizationId } = await authorize(database, actor, "project.keys.read", { projectId: id });
-  const { rows } = await database.query<KeyRow>(
-    `select ${columns} from platform_keys k where k.organization_id = $1 and k.deleted_at is null and (k.project_id = $2
-       or k.all_projects or exists (select from platform_key_projects p where p.key_id = k.id and p.project_id = $2))
+  const act = { action: "project.keys.read", place: { projectId: id }, event: "key.listed" } as const;
+  const { organizationId } = await permit(context, act);
+  const { rows } = await context.database.query<KeyRow>(
+    `select ${columns} from platform_keys k where k.organization_id = $1 and k.deleted_at is null and k.id in (
+       select id from platform_keys where project_id = $2
+       union all select key_id from platform_key_projects where project_id = $2
+       union all select id from platform_keys
+         where organization_id = $1 and all_projects and project_id is null and deleted_at is null)
      order by k.created_at, k.id`,
     [organizationId, id],
   );
@@ -128,12 +132,13 @@ export async function listProjectKeys(
 
 /** The organization's own keys, oldest first; without the deleted ones. */
 export async function listOrganizationKeys(
-  { database, actor }: ActContext,
+  context: ActContext,
   { organizationId, now }: { organizationId: string; now?: Date },
 ): Promise<KeyMetadata[]> {
   const id = parseId(organizationId, "organization");
-  await authorize(database, actor, "organization.keys.manage", { organizationId: id });
-  const { rows } = await database.query<KeyRow>(
+  const place = { organizationId: id };
+  await permit(context, { action: "organization.keys.manage", place, event: "key.listed" });
+  const { rows } = await context.database.query<KeyRow>(
     `select ${columns} from platform_keys k
      where k.organization_id = $1 and k.project_id is null and k.deleted_at is null order by k.created_at, k.id`,
     [id],
@@ -281,7 +286,7 @@ async function coverProjects(
   const ids = new Set(access.map((id) => parseId(id, "project")));
   const { rowCount } = await client.query(
     `insert into platform_key_projects (key_id, project_id)
-     select $1, id from projects where organization_id = $2 and id = any($3)`,
+     select $1, id from projects where organization_id = $2 and id = any($3) and not shared`,
     [keyId, organizationId, [...ids]],
   );
   if (ids.size === 0 || rowCount !== ids.size)

@@ -5,7 +5,9 @@
  * service: an adapter does, such as kms-transit.ts.
  */
 import { createHash } from "node:crypto";
+import { createId } from "../protocol/ids.ts";
 import { SealBrokenError } from "./crypto.ts";
+import { unavailable } from "./kms-http.ts";
 import type { RootKey, WrapContext } from "./root-key.ts";
 
 /** One service. Both calls end within a bounded time; throw ERR_KMS_UNAVAILABLE. */
@@ -68,8 +70,12 @@ export class KmsRootKey implements RootKey {
     return Buffer.from(key);
   }
 
+  /** Throws unless the service answers and has the key, and something went through it and came back. */
   async health(): Promise<void> {
     await this.#adapter.health();
+    const id = createId();
+    if (await this.opens(id, await this.checkValue(id))) return;
+    throw unavailable("use its key: what it wraps it does not unwrap");
   }
 
   #keep(name: string, key: Buffer): void {

@@ -80,7 +80,7 @@ export class MasterKey {
     }
   }
 
-  /** Wraps an organization's key under the root key in use. Throws ERR_MASTER_KEY_INVALID, ERR_KMS_UNAVAILABLE. */
+  /** Wraps a key of an organization or of the deployment under the root key in use. Throws ERR_MASTER_KEY_INVALID, ERR_KMS_UNAVAILABLE. */
   async wrap(
     client: Queryable,
     key: Buffer,
@@ -91,7 +91,7 @@ export class MasterKey {
     return { masterKeyId: rootKeyId, wrappedKey: await root.wrap(key, { ...context, rootKeyId }) };
   }
 
-  /** An organization's key, which the caller zeroes. Throws SealBrokenError, ERR_MASTER_KEY_INVALID, ERR_KMS_UNAVAILABLE. */
+  /** A key of an organization or of the deployment, which the caller zeroes. Throws SealBrokenError, ERR_MASTER_KEY_INVALID, ERR_KMS_UNAVAILABLE. */
   async unwrap(wrapped: Buffer, context: WrapContext): Promise<Buffer> {
     return await (await this.#root(context.rootKeyId)).unwrap(wrapped, context);
   }
@@ -139,10 +139,11 @@ export class MasterKey {
   }
 }
 
-/** How many keys of organizations and, in the old format, of projects are wrapped under a root key. */
+/** How many keys of organizations, of the deployment and, in the old format, of projects are wrapped under a root key. */
 export async function countWrapped(client: Queryable, rootKeyId: string): Promise<number> {
   const { rows } = await client.query<{ count: number }>(
     `select ((select count(*) from organization_keys where master_key_id = $1)
+           + (select count(*) from deployment_keys where master_key_id = $1)
            + (select count(*) from data_keys where master_key_id = $1))::int as count`,
     [rootKeyId],
   );

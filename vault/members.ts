@@ -1,12 +1,13 @@
 /**
  * People in organizations and projects, and their roles. A person is a member of a project only as a member of its
  * organization; owners and admins of the organization have a part in every project without being listed there. An
- * organization always keeps an owner. Callers authorize and audit.
+ * organization always keeps an owner. Callers authorize, audit and have the transaction.
  */
-import type { Queryable, Transactional } from "../database/server.ts";
+import type { Queryable } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import {
   actions,
+  type Capacity,
   type OrganizationRole,
   organizationRoles,
   type ProjectRole,
@@ -32,44 +33,80 @@ export interface ProjectMember {
 
 const textCharactersMax = 200;
 
+/** A change that was allowed for who is no owner: it is not made to one who became an owner meanwhile. */
+interface UnlessOwner {
+  readonly unlessOwner?: boolean;
+}
+
 /** Adds a person to an organization, or changes their name and role. Throws ERR_MEMBER_LAST_OWNER, ERR_NAME_INVALID. */
 export async function setOrganizationMember(
-  database: Transactional,
-  {
-    organizationId,
-    personId,
-    name,
-    role,
-  }: { organizationId: string; personId: string; name: string; role: OrganizationRole },
+  client: Queryable,
+  member: { organizationId: string; personId: string; name: string; role: OrganizationRole } & UnlessOwner,
 ): Promise<void> {
+  const { organizationId, personId, name, role } = member;
   checkText(personId, "the person's id");
   checkText(name, "the person's name");
   checkRole(role, organizationRoles);
-  await database.transaction(async (client) => {
-    await lockOrganization(client, organizationId);
-    await client.query(
-      `insert into organization_members (organization_id, person_id, name, role) values ($1, $2, $3, $4)
-       on conflict (organization_id, person_id) do update set name = $3, role = $4`,
-      [organizationId, personId, name, role],
-    );
-    await checkOwners(client, organizationId);
-  });
+  await lockOrganization(client, organizationId);
+  await refuseOwner(client, member);
+  await client.query(
+    `insert into organization_members (organization_id, person_id, name, role) values ($1, $2, $3, $4)
+     on conflict (organization_id, person_id) do update set name = $3, role = $4`,
+    [organizationId, personId, name, role],
+  );
+  await checkOwners(client, organizationId);
 }
 
 /** Takes a person out of an organization and of all its projects. Throws ERR_MEMBER_UNKNOWN, ERR_MEMBER_LAST_OWNER. */
 export async function removeOrganizationMember(
-  database: Transactional,
-  { organizationId, personId }: { organizationId: string; personId: string },
+  client: Queryable,
+  member: { organizationId: string; personId: string } & UnlessOwner,
 ): Promise<void> {
-  await database.transaction(async (client) => {
-    await lockOrganization(client, organizationId);
-    const { rowCount } = await client.query(
-      "delete from organization_members where organization_id = $1 and person_id = $2",
-      [organizationId, personId],
-    );
-    if (rowCount !== 1) throw unknownMember("organization");
-    await checkOwners(client, organizationId);
-  });
+  const { organizationId, personId } = member;
+  await lockOrganization(client, organizationId);
+  await refuseOwner(client, member);
+  const { rowCount } = await client.query(
+    "delete from organization_members where organization_id = $1 and person_id = $2",
+    [organizationId, personId],
+  );
+  if (rowCount !== 1) throw unknownMember("organization");
+  await checkOwners(client, organizationId);
+}
+
+/** A person's role in an organization; undefined for who is not in it. */
+export async function roleOf(
+  database: Queryable,
+  { organizationId, personId }: { organizationId: string; personId: string },
+): Promise<OrganizationRole | undefined> {
+  const { rows } = await database.query<{ role: OrganizationRole }>(
+    "select role from organization_members where organization_id = $1 and person_id = $2",
+    [parseId(organizationId, "organization"), personId],
+  );
+  return rows[0]?.role;
+}
+
+async function refuseOwner(
+  client: Queryable,
+  member: { organizationId: string; personId: string } & UnlessOwner,
+): Promise<void> {
+  if (member.unlessOwner !== true || (await roleOf(client, member)) !== "owner") return;
+  throw new StepvaultError("ERR_FORBIDDEN", "Cannot change who owns the organization: the person has become an owner");
+}
+
+/** The projects of an organization that a person has a part in, by id. */
+export async function listProjectsOf(
+  database: Queryable,
+  { organizationId, personId }: { organizationId: string; personId: string },
+): Promise<string[]> {
+  const { rows } = await database.query<{ id: string }>(
+    `select p.id from project_members m join projects p on p.id = m.project_id
+     where m.person_id = $2 and p.organization_id = $1 and not p.shared
+     union
+     select p.id from organization_members o join projects p on p.organization_id = o.organization_id
+     where o.organization_id = $1 and o.person_id = $2 and o.role <> 'member' and not p.shared`,
+    [parseId(organizationId, "organization"), personId],
+  );
+  return rows.map(({ id }) => id);
 }
 
 /** Adds a member of the organization to a project, or changes their role. Throws ERR_MEMBER_UNKNOWN, ERR_PROJECT_UNKNOWN. */
@@ -135,24 +172,43 @@ export async function listBuilders(
   projectId: string,
 ): Promise<{ personId: string; name: string; by: string }[]> {
   const project = await getProject(database, projectId);
+  const builders = await readBuilders(database, {
+    projectIds: [project.id],
+    among: actions["secret.reference"].allowed,
+  });
+  return builders.map(({ personId, name, by }) => ({ personId, name, by }));
+}
+
+/** Who holds one of these roles, once for each of the projects, by name. */
+export async function readBuilders(
+  database: Queryable,
+  asked: { projectIds: readonly string[]; among: readonly Capacity[]; limit?: number },
+): Promise<{ projectId: string; personId: string; name: string; by: Capacity }[]> {
   const { rows } = await database.query<{
+    projectId: string;
     personId: string;
     name: string;
     organizationRole: OrganizationRole | null;
     projectRole: ProjectRole | null;
     canCreateAssets: boolean | null;
   }>(
-    `select o.person_id as "personId", o.name, nullif(o.role, 'member') as "organizationRole", m.role as "projectRole",
-            m.can_create_assets as "canCreateAssets"
-     from organization_members o
-     left join project_members m on m.person_id = o.person_id and m.project_id = $1
-     where o.organization_id = $2 order by o.name, o.person_id`,
-    [project.id, project.organizationId],
+    `select p.id as "projectId", o.person_id as "personId", o.name, nullif(o.role, 'member') as "organizationRole",
+            m.role as "projectRole", m.can_create_assets as "canCreateAssets"
+     from projects p
+     cross join lateral (
+       select person_id from organization_members where organization_id = p.organization_id and role <> 'member'
+       union select person_id from project_members where project_id = p.id) who
+     join lateral (
+       select * from organization_members
+       where organization_id = p.organization_id and person_id = who.person_id limit 1) o on true
+     left join project_members m on m.person_id = o.person_id and m.project_id = p.id
+     where p.id = any($1)
+     order by o.name, o.person_id, p.created_at, p.id limit $2`,
+    [asked.projectIds, asked.limit ?? null],
   );
-  const may: readonly string[] = actions["secret.reference"].allowed;
-  return rows.flatMap(({ personId, name, ...roles }) => {
-    const by = capacitiesOf(roles).find((capacity) => may.includes(capacity));
-    return by === undefined ? [] : [{ personId, name, by }];
+  return rows.flatMap(({ projectId, personId, name, ...roles }) => {
+    const by = capacitiesOf(roles).find((capacity) => asked.among.includes(capacity));
+    return by === undefined ? [] : [{ projectId, personId, name, by }];
   });
 }
 

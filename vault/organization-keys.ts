@@ -40,7 +40,7 @@ export async function provideOrganizationKey(
   return (await findOrganizationKey(client, organizationId))!;
 }
 
-async function findOrganizationKey(
+export async function findOrganizationKey(
   client: Queryable,
   organizationId: string,
 ): Promise<WrappedOrganizationKey | undefined> {

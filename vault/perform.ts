@@ -1,19 +1,17 @@
 /**
- * The frame of every change that somebody asks for: is it allowed, then the change and its audit event in one transaction,
- * so that there is neither without the other. A denial is recorded too, where the place is one that the actor may know of.
+ * The frame of everything that somebody asks for: is it allowed, then the change and its audit event in one transaction,
+ * so that there is neither without the other. What only reads asks `permit` alone. A denial is recorded too, where the
+ * place is one that the actor may know of, whether a role or the work itself refused.
  */
-import type { Queryable, Transactional } from "../database/server.ts";
-import { StepvaultError } from "../protocol/error.ts";
+import type { Queryable } from "../database/server.ts";
 import type { Action } from "../protocol/roles.ts";
 import type { Actor } from "./actor.ts";
 import { appendAudit, type AuditClass, type AuditEntry } from "./audit.ts";
-import { authorize, type Permission, type Place } from "./authorize.ts";
+import { decide, type Permission, type Place } from "./authorize.ts";
+import { type AuditContext, type Denial, recordDenial } from "./denials.ts";
 
-export interface ActContext {
-  readonly database: Queryable & Transactional;
+export interface ActContext extends AuditContext {
   readonly actor: Actor;
-  /** Runs work with an organization's audit key, which is zeroed afterwards. */
-  withAuditKey<T>(client: Queryable, organizationId: string, work: (key: Buffer) => Promise<T>): Promise<T>;
 }
 
 export interface Act {
@@ -38,44 +36,44 @@ export async function perform<T>(
   act: Act,
   work: (client: Queryable, permission: Permission) => Promise<Done<T>>,
 ): Promise<T> {
-  let permission: Permission;
+  const permission = await permit(context, act);
   try {
-    permission = await authorize(context.database, context.actor, act.action, act.place);
+    return await context.database.transaction(async (client) => {
+      const { result, ...more } = await work(client, permission);
+      await recordSuccess(context, client, { permission, act, more });
+      return result;
+    });
   } catch (error) {
-    if (error instanceof StepvaultError && error.code === "ERR_FORBIDDEN") await recordDenial(context, act);
+    await recordDenial(context, error, denialOf(context, act, permission));
     throw error;
   }
-  return await context.database.transaction(async (client) => {
-    const { result, target, details } = await work(client, permission);
-    await record(context, client, { permission, act, outcome: "success", target, details });
-    return result;
-  });
 }
 
-async function recordDenial(context: ActContext, act: Act): Promise<void> {
-  // Whoever was denied has a part in the place, so it is there, and the deployment itself may look at it.
-  const permission = await authorize(context.database, { kind: "system", id: "audit" }, act.action, act.place);
-  await context.database.transaction(
-    async (client) => await record(context, client, { permission, act, outcome: "denied", reason: act.action }),
-  );
+/** Whether the actor may; leaves an event when not. Throws what `authorize` throws. */
+export async function permit(context: ActContext, act: Act): Promise<Permission> {
+  const { permission, refusal } = await decide(context.database, context.actor, act.action, act.place);
+  if (refusal === undefined) return permission;
+  await recordDenial(context, refusal, denialOf(context, act, permission));
+  throw refusal;
 }
 
-async function record(
+function denialOf({ actor }: ActContext, { event, target, action }: Act, permission: Permission): Denial {
+  return { ...permission, class: "authorization", event, actor, target, details: { action } };
+}
+
+async function recordSuccess(
   context: ActContext,
   client: Queryable,
-  {
-    permission,
-    act,
-    ...more
-  }: { permission: Permission; act: Act } & Pick<AuditEntry, "outcome" | "reason" | "target" | "details">,
+  { permission, act, more }: { permission: Permission; act: Act; more: Pick<AuditEntry, "target" | "details"> },
 ): Promise<void> {
   const { organizationId, projectId } = permission;
   const entry: AuditEntry = {
     organizationId,
     projectId,
-    class: more.outcome === "denied" ? "authorization" : (act.class ?? "management"),
+    class: act.class ?? "management",
     event: act.event,
     actor: context.actor,
+    outcome: "success",
     ...more,
     target: more.target ?? act.target,
   };

@@ -26,10 +26,18 @@ export function parsePolicy(policy: unknown, action: string): SecretPolicy {
 }
 
 /** The same text for the same policy, in whichever order its keys were written. */
-export function policyText({ sealed, hosts, places }: SecretPolicy): string {
+export function policyText({ sealed, hosts, places, steps, agents, roles, source }: SecretPolicy): string {
   const { headers, basic, path, query, body, sign } = places;
   // The type makes a field that is added to the policy and not here an error: it would not be stored.
-  const ordered: SecretPolicy = { sealed, hosts, places: { headers, basic, path, query, body, sign } };
+  const ordered: Required<Omit<SecretPolicy, "source">> & { source: SecretPolicy["source"] } = {
+    sealed,
+    hosts,
+    places: { headers, basic, path, query, body, sign },
+    steps,
+    agents,
+    roles,
+    source,
+  };
   return JSON.stringify(ordered);
 }
 
@@ -53,9 +61,11 @@ export function charactersOf(value: string): number {
  * too short to be sealed, ERR_SECRET_POLICY_INVALID for one that was pasted into the policy too, where it would be shown.
  */
 export function checkFit(value: string, policy: SecretPolicy, action: string): void {
+  // A value that is kept elsewhere is looked at when it is read.
+  if (policy.source !== undefined && value === "") return;
   const characters = charactersOf(value);
-  const { sealed, hosts, places } = policy;
-  const shown = [...hosts, ...places.headers].join("\n").toLowerCase();
+  const { sealed, hosts, places, source } = policy;
+  const shown = [...hosts, ...places.headers, ...Object.values(source ?? {})].join("\n").toLowerCase();
   if (characters >= sealedCharactersMin && shown.includes(value.trim().toLowerCase()))
     throw new StepvaultError("ERR_SECRET_POLICY_INVALID", `Cannot ${action}: its policy holds the value itself`);
   if (!sealed || characters >= sealedCharactersMin) return;

@@ -7,6 +7,7 @@ import type { Queryable, Transactional } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import { SealBrokenError } from "./crypto.ts";
 import { type ProjectIds, provideProjectKey } from "./data-keys.ts";
+import { rewrapDeploymentKeys } from "./deployment-keys.ts";
 import { countWrapped, lockRegisteredKeys, type MasterKey, type RegisteredKey } from "./master-key.ts";
 import { rewrapOrganizationKeys } from "./organization-keys.ts";
 import type { RootKey } from "./root-key.ts";
@@ -63,6 +64,7 @@ async function prove(key: RootKey, id: string): Promise<void> {
 export interface RewrapResult {
   readonly organizationKeys: number;
   readonly projectKeys: number;
+  readonly deploymentKeys: number;
 }
 
 /**
@@ -79,16 +81,22 @@ export async function rewrapKeys(
     found = await rewrapOldProjects(database, master, batch);
     projectKeys += found;
   }
-  let organizationKeys = 0;
-  for (let found = batch; found > 0;) {
-    found = await database.transaction(
-      async (client) =>
-        await orTampered("an organization's key", async () => await rewrapOrganizationKeys(client, master, batch)),
-    );
-    organizationKeys += found;
-  }
-  return { organizationKeys, projectKeys };
+  const rewrapAll = async (what: string, rewrap: Rewrap): Promise<number> => {
+    let total = 0;
+    for (let found = batch; found > 0;) {
+      found = await database.transaction(
+        async (client) => await orTampered(what, async () => await rewrap(client, master, batch)),
+      );
+      total += found;
+    }
+    return total;
+  };
+  const organizationKeys = await rewrapAll("an organization's key", rewrapOrganizationKeys);
+  const deploymentKeys = await rewrapAll("a key of the deployment", rewrapDeploymentKeys);
+  return { organizationKeys, projectKeys, deploymentKeys };
 }
+
+type Rewrap = (client: Queryable, master: MasterKey, batch: number) => Promise<number>;
 
 /** Moves projects' keys from under a root key to under their organizations', a transaction each. */
 async function rewrapOldProjects(

@@ -1,210 +1,205 @@
 /**
- * A project's secrets: writing, listing and switching them. Values are sealed before they reach a statement, and none is
- * given to a caller; resolving them for a run is in resolve.ts. No function takes or gives another project's secret.
+ * Writing secrets of a project or of an organization: values, policies and going back to an earlier version. Each change is
+ * authorized, audited and made in one transaction, and sealed before it reaches a statement; no value is given to a caller.
+ * Descriptions, switches and ends are in secret-metadata.ts and secret-ends.ts.
  */
-import type { Queryable, Transactional } from "../database/server.ts";
+import type { Queryable } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
-import { createId } from "../protocol/ids.ts";
 import { readablePolicy, type SecretPolicy, type SecretPolicyInput } from "../protocol/secret-policy.ts";
-import { type SecretName, secretNameSchema, secretValueBytesMax } from "../protocol/secret.ts";
-import type { MasterKey } from "./master-key.ts";
-import { parsePolicy, parsePolicyText } from "./policies.ts";
-import { readCurrentVersions } from "./stored-versions.ts";
-import { getProject, type Project } from "./tenancy.ts";
-import { updateManifest } from "./update-manifest.ts";
-import { addVersion, openVersion } from "./versions.ts";
+import type { SecretPointerInput } from "../protocol/secret-source.ts";
+import { type SecretName, secretValueBytesMax } from "../protocol/secret.ts";
+import type { Permission } from "./authorize.ts";
+import type { SecretContext } from "./context.ts";
+import { parsePolicy } from "./policies.ts";
+import {
+  checkCount,
+  checkVersionNumber,
+  lockSecret,
+  openStored,
+  parseSecretName,
+  provideSecret,
+  secretError,
+  type SecretRow,
+  wasSealedSince,
+} from "./secret-rows.ts";
+import { changeSecret, type SecretAt } from "./secret-change.ts";
+import { type Metadata, metadataDetails, refuseShown, writeMetadata } from "./secret-metadata.ts";
+import type { Project } from "./tenancy.ts";
+import type { ChangedState } from "./update-manifest.ts";
+import { addVersion } from "./versions.ts";
 
-export interface SecretMetadata {
-  readonly id: string;
-  readonly name: string;
-  readonly version: number;
-  readonly disabled: boolean;
-  /** Whether the value is long enough for redaction to mask it. */
-  readonly maskable: boolean;
-  readonly policy: SecretPolicy;
-  readonly createdAt: Date;
-  readonly updatedAt: Date;
+export interface NewValue extends SecretAt, Metadata {
+  /** The value, or where it is kept instead: one of the two. */
+  readonly value?: string | undefined;
+  readonly source?: SecretPointerInput | undefined;
+  /** Without one the secret keeps the policy that it has; a new one is readable. */
+  readonly policy?: SecretPolicyInput | undefined;
+  /** The version that the secret must be at; 0: it must not exist. */
+  readonly ifVersion?: number | undefined;
+  /** Ends the version before this one by itself, once no run used it for so many hours. */
+  readonly endUnusedHours?: number | undefined;
 }
 
+const endUnusedHoursMax = 8_760;
+
 /**
- * Stores a value as the next version of a secret, making the secret when it is new, and gives the version. Without a
- * policy the secret keeps the one that it has; a new one is readable. Throws ERR_SECRET_NAME_INVALID,
- * ERR_SECRET_VALUE_INVALID, ERR_SECRET_POLICY_INVALID, ERR_PROJECT_UNKNOWN, and ERR_SECRET_TAMPERED when the policy to be
- * kept is not the one that was sealed.
+ * Stores a value as the next version of a secret, making the secret when it is new and restoring it when it was deleted, and
+ * gives the version. Throws ERR_SECRET_NAME_INVALID, ERR_SECRET_VALUE_INVALID, ERR_SECRET_POLICY_INVALID,
+ * ERR_SECRET_METADATA_INVALID, ERR_SECRET_SOURCE_UNKNOWN, ERR_SECRET_VERSION_CONFLICT, ERR_SECRET_LIMIT, ERR_SECRET_TAMPERED
+ * when the policy to be kept is not the one that was sealed, ERR_SECRET_DESTROYED when it was destroyed with its version, and
+ * what `authorize` throws.
  */
-export async function setSecret(
-  database: Transactional,
-  master: MasterKey,
-  request: { projectId: string; name: string; value: string; policy?: SecretPolicyInput | undefined },
-): Promise<number> {
-  const { projectId, name, value, policy } = request;
-  const secretName = parseSecretName(name);
-  checkValue(secretName, value);
-  const given = policy === undefined ? undefined : parsePolicy(policy, `set the secret ${secretName}`);
-  return await database.transaction(async (client) => {
-    const project = await getProject(client, projectId);
-    const secret = await lockSecret(client, project.id, secretName);
-    let next = given ?? readablePolicy;
-    if (given === undefined && secret.version > 0) {
-      next = (await openCurrent(client, master, { project, name: secretName })).policy;
-    }
-    return await addVersion(client, master, { project, secret, value, policy: next });
+export async function setSecret(context: SecretContext, request: NewValue): Promise<number> {
+  const parsed = parseNewValue(request);
+  return await changeSecret(context, { ...request, event: "secret.set" }, async (client, at) => {
+    const { version, secret } = await storeSecret(client, context, { ...parsed, ...at });
+    return { result: version, secret, version, details: { ...metadataDetails(request), ...detailsOf(request) } };
   });
+}
+
+type ParsedValue = Omit<NewValue, "name" | "policy"> & {
+  readonly name: SecretName;
+  readonly policy: SecretPolicy | undefined;
+};
+
+/** What can be told without the database. */
+export function parseNewValue(request: NewValue): ParsedValue {
+  const name = parseSecretName(request.name);
+  const { value, source, policy, endUnusedHours } = request;
+  if ((value === undefined) === (source === undefined))
+    throw secretError("ERR_SECRET_VALUE_INVALID", "set", {
+      name,
+      why: "it takes a value or a source, and one of them",
+    });
+  checkHours(name, endUnusedHours);
+  if (value !== undefined) checkValue(name, value);
+  return { ...request, name, policy: policy === undefined ? undefined : parsePolicy(policy, `set the secret ${name}`) };
+}
+
+/** `setSecret` within a transaction; the import of many uses it too. */
+export async function storeSecret(
+  client: Queryable,
+  { master, actor, sources }: SecretContext,
+  request: ParsedValue & { permission: Permission; project: Project },
+): Promise<{ version: number; secret: SecretRow }> {
+  const { name, project, permission, source, policy: given } = request;
+  const secret = await provideSecret(client, { project, name });
+  checkVersion(secret, request.ifVersion);
+  let next: SecretPolicy = given ?? readablePolicy;
+  const fresh = given === undefined && secret.version === 0;
+  if (given === undefined && !fresh)
+    next = (await openStored(client, master, { project, name, action: "keep the policy of" })).policy;
+  next = parsePolicy({ ...next, source }, `set the secret ${name}`);
+  if (next.source !== undefined) sources.check(next.source);
+  const value = request.value ?? "";
+  await writeMetadata(client, master, { ...request, permission, project, secret, value });
+  const changed: ChangedState[] = [];
+  if (secret.deleted) {
+    await client.query("update secrets set deleted_at = null where id = $1", [secret.id]);
+    changed.push("deleted");
+  }
+  if (request.expiresAt !== undefined) changed.push("expiresAt");
+  if (request.access !== undefined) changed.push("access");
+  if (request.endUnusedHours !== undefined) {
+    await client.query("update secret_versions set end_unused_hours = $3 where secret_id = $1 and version = $2", [
+      secret.id,
+      secret.version,
+      request.endUnusedHours,
+    ]);
+  }
+  const version = await addVersion(client, master, { project, secret, value, policy: next, actor, changed, fresh });
+  if (secret.version === 0) await checkCount(client, project, name);
+  return { version, secret };
 }
 
 /**
  * Stores the same value with another policy as the next version of a secret, and gives the version. A sealed secret does
- * not become readable: who sets a policy need not know the value, and could then have a step tell it. Throws
- * ERR_SECRET_NAME_INVALID, ERR_SECRET_POLICY_INVALID, ERR_SECRET_VALUE_INVALID when the value is too short to be sealed,
- * ERR_SECRET_UNKNOWN, ERR_SECRET_TAMPERED, ERR_PROJECT_UNKNOWN.
+ * not become readable: who sets a policy need not know the value, and could then have a step tell it. Nor does it change
+ * where the value is kept. Throws ERR_SECRET_NAME_INVALID, ERR_SECRET_POLICY_INVALID, ERR_SECRET_VALUE_INVALID when the
+ * value is too short to be sealed, ERR_SECRET_UNKNOWN, ERR_SECRET_VERSION_CONFLICT, ERR_SECRET_TAMPERED, and what
+ * `authorize` throws.
  */
 export async function setSecretPolicy(
-  database: Transactional,
-  master: MasterKey,
-  { projectId, name, policy }: { projectId: string; name: string; policy: SecretPolicyInput },
+  context: SecretContext,
+  request: SecretAt & { policy: SecretPolicyInput; ifVersion?: number | undefined },
 ): Promise<number> {
-  const secretName = parseSecretName(name);
-  const given = parsePolicy(policy, `set the policy of the secret ${secretName}`);
-  return await database.transaction(async (client) => {
-    const project = await getProject(client, projectId);
-    const { rows } = await client.query<{ id: string; name: string; version: number }>(
-      "select id, name, current_version as version from secrets where project_id = $1 and name = $2 for update",
-      [project.id, secretName],
-    );
-    const [secret] = rows;
-    if (secret === undefined) throw unknownSecret("set the policy of", secretName);
-    const current = await openCurrent(client, master, { project, name: secretName });
-    if (current.policy.sealed && !given.sealed) {
-      throw new StepvaultError(
-        "ERR_SECRET_POLICY_INVALID",
-        `Cannot set the policy of the secret ${secretName}: it is sealed, and becomes readable only when its value is given again with a readable policy`,
-      );
-    }
-    return await addVersion(client, master, { project, secret, value: current.value, policy: given });
+  const name = parseSecretName(request.name);
+  const action = "set the policy of";
+  const given = parsePolicy(request.policy, `${action} the secret ${name}`);
+  return await changeSecret(context, { ...request, event: "secret.policy.set" }, async (client, { project }) => {
+    const { master, actor } = context;
+    const secret = await lockSecret(client, { project, name, action });
+    checkVersion(secret, request.ifVersion);
+    const current = await openStored(client, master, { project, name, action });
+    refuseUnsealing(current.policy, given, { action, name });
+    const { value } = current;
+    const policy = parsePolicy({ ...given, source: current.policy.source }, `${action} the secret ${name}`);
+    const version = await addVersion(client, master, { project, secret, value, policy, actor });
+    return { result: version, secret, version, details: { sealed: policy.sealed, hosts: policy.hosts.length } };
   });
 }
 
 /**
- * What a secret has, for its next version. Opened also when only the policy is wanted: a policy that was changed in the
- * database must not be sealed anew by the next one who sets a value.
+ * Stores the value and the policy of an earlier version as the next version, and gives that. A value that was ever sealed does
+ * not become readable in this way either. Throws ERR_SECRET_UNKNOWN, ERR_SECRET_DELETED, ERR_SECRET_VERSION_UNKNOWN,
+ * ERR_SECRET_DESTROYED, ERR_SECRET_POLICY_INVALID, ERR_SECRET_METADATA_INVALID when the value is in a description that was
+ * written since, ERR_SECRET_VERSION_CONFLICT, ERR_SECRET_TAMPERED, and what `authorize` throws.
  */
-async function openCurrent(
-  client: Queryable,
-  master: MasterKey,
-  { project, name }: { project: Project; name: SecretName },
-): Promise<{ value: string; policy: SecretPolicy }> {
-  const [stored] = await readCurrentVersions(client, project.id, [name]);
-  return await openVersion(
-    master,
-    stored!,
-    (why) =>
-      new StepvaultError(
-        "ERR_SECRET_TAMPERED",
-        `Cannot keep what the secret ${name} has: ${why}; set its value and its policy anew`,
-      ),
-  );
-}
-
-/** The secret's row, made when missing and locked until the transaction ends, so that versions are consecutive. */
-async function lockSecret(
-  client: Queryable,
-  projectId: string,
-  name: SecretName,
-): Promise<{ id: string; name: string; version: number }> {
-  const { rows } = await client.query<{ id: string; name: string; version: number }>(
-    `insert into secrets (id, project_id, name) values ($1, $2, $3)
-     on conflict (project_id, lower(name)) do update set updated_at = now()
-     returning id, name, current_version as version`,
-    [createId(), projectId, name],
-  );
-  const secret = rows[0]!;
-  if (secret.name === name) return secret;
-  throw new StepvaultError(
-    "ERR_SECRET_NAME_INVALID",
-    `Cannot set the secret ${name}: the project has ${secret.name}, and names may not differ by case only`,
-  );
-}
-
-/**
- * The project's secrets by name, without values. The policies are what the rows say: one that was changed in the database
- * is shown as it is now, and no value goes with it, as resolving opens what was sealed. A text that is no policy is an
- * error and not a guess: any policy shown in its place could be taken for the secret's. Throws ERR_PROJECT_UNKNOWN,
- * ERR_SECRET_TAMPERED.
- */
-export async function listSecrets(database: Queryable, projectId: string): Promise<SecretMetadata[]> {
-  const project = await getProject(database, projectId);
-  const { rows } = await database.query<Omit<SecretMetadata, "policy"> & { policy: string | null }>(
-    `select s.id, s.name, s.current_version as version, s.disabled_at is not null as disabled, v.maskable, v.policy,
-            s.created_at as "createdAt", s.updated_at as "updatedAt"
-     from secrets s join secret_versions v on v.secret_id = s.id and v.version = s.current_version
-     where s.project_id = $1 order by s.name`,
-    [project.id],
-  );
-  return rows.map((row) => {
-    const policy = parsePolicyText(row.policy);
-    if (policy !== undefined) return { ...row, policy };
-    throw new StepvaultError(
-      "ERR_SECRET_TAMPERED",
-      `Cannot list the secret ${row.name}: its stored policy is none; set its value and its policy anew`,
-    );
+export async function rollbackSecret(
+  context: SecretContext,
+  request: SecretAt & { toVersion: number; ifVersion?: number | undefined },
+): Promise<number> {
+  const name = parseSecretName(request.name);
+  const [action, { toVersion }] = ["roll back", request];
+  checkVersionNumber(toVersion, { name, action });
+  return await changeSecret(context, { ...request, event: "secret.rollback" }, async (client, { project }) => {
+    const { master, actor } = context;
+    const secret = await lockSecret(client, { project, name, action });
+    if (secret.deleted)
+      throw secretError("ERR_SECRET_DELETED", action, { name, why: "it is deleted; restore it first" });
+    checkVersion(secret, request.ifVersion);
+    const opened = await openStored(client, master, { project, name, version: toVersion, action });
+    const { value, policy } = opened;
+    if (await wasSealedSince(client, { project, name, opened }))
+      throw secretError("ERR_SECRET_POLICY_INVALID", action, { name, why: `it was sealed after version ${toVersion}` });
+    await refuseShown(client, { secret, value });
+    const version = await addVersion(client, master, { project, secret, value, policy, actor });
+    return { result: version, secret, version, details: { toVersion } };
   });
 }
 
-/** Removes a secret with all its versions. Throws ERR_SECRET_UNKNOWN, ERR_PROJECT_UNKNOWN, ERR_SECRET_TAMPERED. */
-export async function deleteSecret(
-  database: Transactional,
-  master: MasterKey,
-  { projectId, name }: { projectId: string; name: string },
-): Promise<void> {
-  const secretName = parseSecretName(name);
-  await database.transaction(async (client) => {
-    const project = await getProject(client, projectId);
-    const { rowCount } = await client.query("delete from secrets where project_id = $1 and name = $2", [
-      project.id,
-      secretName,
-    ]);
-    if (rowCount === 0) throw unknownSecret("delete", secretName);
-    await updateManifest(client, master, { project, name: secretName });
-  });
+function refuseUnsealing(
+  current: SecretPolicy,
+  next: SecretPolicy,
+  { action, name }: { action: string; name: string },
+): void {
+  if (!current.sealed || next.sealed) return;
+  const why = "it is sealed, and becomes readable only when its value is given again with a readable policy";
+  throw secretError("ERR_SECRET_POLICY_INVALID", action, { name, why });
 }
 
-/**
- * Switches a secret on or off; a run that refers to one that is off is rejected. Throws ERR_SECRET_UNKNOWN,
- * ERR_PROJECT_UNKNOWN, ERR_SECRET_TAMPERED.
- */
-export async function switchSecret(
-  database: Transactional,
-  master: MasterKey,
-  { projectId, name, enabled }: { projectId: string; name: string; enabled: boolean },
-): Promise<void> {
-  const secretName = parseSecretName(name);
-  await database.transaction(async (client) => {
-    const project = await getProject(client, projectId);
-    const { rowCount } = await client.query(
-      `update secrets set disabled_at = case when $3 then null else coalesce(disabled_at, now()) end, updated_at = now()
-       where project_id = $1 and name = $2`,
-      [project.id, secretName, enabled],
-    );
-    if (rowCount === 0) throw unknownSecret(enabled ? "enable" : "disable", secretName);
-    await updateManifest(client, master, { project, name: secretName });
-  });
+function checkVersion({ name, version, deleted }: SecretRow, expected: number | undefined): void {
+  // One that was deleted is not there for who expects none.
+  if (expected === undefined || expected === version || (expected === 0 && deleted)) return;
+  const why = `it is at version ${version}${deleted ? ", deleted" : ""}, and version ${expected} was expected`;
+  throw secretError("ERR_SECRET_VERSION_CONFLICT", "set", { name, why });
 }
 
-function unknownSecret(action: string, name: SecretName): StepvaultError {
-  return new StepvaultError("ERR_SECRET_UNKNOWN", `Cannot ${action} the secret ${name}: the project has none`);
+function detailsOf({ source, endUnusedHours, policy }: NewValue): Record<string, string | number | boolean> {
+  return {
+    ...(source !== undefined && { source: true }),
+    ...(endUnusedHours !== undefined && { endUnusedHours }),
+    ...(policy?.sealed !== undefined && { sealed: policy.sealed }),
+  };
 }
 
-/** What is no name is not repeated in the message: somebody may have pasted a value in its place. */
-function parseSecretName(name: string): SecretName {
-  const parsed = secretNameSchema.safeParse(name);
-  if (parsed.success) return parsed.data;
-  throw new StepvaultError(
-    "ERR_SECRET_NAME_INVALID",
-    `Cannot use the secret's name of ${name.length} characters: it must be ${parsed.error.issues[0]?.message ?? "a name"}`,
-  );
+function checkHours(name: string, hours: number | undefined): void {
+  if (hours === undefined || (Number.isInteger(hours) && hours >= 1 && hours <= endUnusedHoursMax)) return;
+  const why = `the version before it is to end after ${hours} hours without use, 1 to ${endUnusedHoursMax} are allowed`;
+  throw secretError("ERR_SECRET_METADATA_INVALID", "set", { name, why });
 }
 
-function checkValue(name: SecretName, value: string): void {
+export function checkValue(name: string, value: string): void {
   const bytes = Buffer.byteLength(value, "utf8");
   if (bytes < 1 || bytes > secretValueBytesMax) {
     throw new StepvaultError(

@@ -14,24 +14,30 @@ import {
   unwrapProjectKey,
   type WrappedProjectKey,
 } from "./data-keys.ts";
-import { type Manifest, openManifest, type StoredManifest } from "./manifest.ts";
+import { columnsOfState, type Manifest, openManifest, type StateRow, type StoredManifest } from "./manifest.ts";
 import type { MasterKey } from "./master-key.ts";
 
-interface StoredProject {
+export interface StoredProject {
   readonly id: string;
   readonly organizationId: string;
+  /** It holds the organization's own secrets. */
+  readonly shared: boolean;
   readonly key: WrappedProjectKey | undefined;
   readonly manifest: StoredManifest | undefined;
 }
 
-/** A secret with its current version. */
-export interface StoredVersion {
+/** A secret with its current version, or with the one that was asked for. */
+export interface StoredVersion extends StateRow {
   readonly project: StoredProject;
   readonly secretId: string;
   readonly name: string;
   readonly version: number;
-  readonly disabled: boolean;
+  /** The number of the version in use. */
+  readonly current: number;
   readonly destroyed: boolean;
+  readonly maskable: boolean;
+  /** The proof that a project may use an organization's secret, when it was asked for one. */
+  readonly grantMac: Buffer | null;
   readonly ciphertext: Buffer | null;
   readonly policy: string | null;
   readonly dataKeyId: string | null;
@@ -40,6 +46,7 @@ export interface StoredVersion {
 
 type Row = ProjectKeyRow &
   Omit<StoredVersion, "project" | "secretId"> & {
+    readonly shared: boolean;
     readonly projectId: string;
     readonly organizationId: string;
     readonly secretId: string | null;
@@ -48,33 +55,46 @@ type Row = ProjectKeyRow &
     readonly mac: Buffer | null;
   };
 
+/** What to read of a project. */
+export interface Wanted {
+  readonly projectId: string;
+  readonly names: readonly string[];
+  /** Another version than the one in use. */
+  readonly version?: number | undefined;
+  /** The project whose grants to an organization's secrets are wanted too. */
+  readonly grantsTo?: string | undefined;
+}
+
 /** The project, and its secrets of these names; a name that it does not have is left out. */
 export async function readProjectVersions(
   database: Queryable,
-  projectId: string,
-  names: readonly string[],
+  { projectId, names, version, grantsTo }: Wanted,
 ): Promise<{ project: StoredProject; versions: StoredVersion[] } | undefined> {
   // The manifest is the largest part by far: it comes with one row only.
   const first = "row_number() over () = 1";
+  // Each name is looked up by itself: the planner reckons with the average project, and would read all of a large one.
   const { rows } = await database.query<Row>(
-    `select p.id as "projectId", p.organization_id as "organizationId", ${columnsOfProjectKey},
+    `select p.id as "projectId", p.organization_id as "organizationId", p.shared, ${columnsOfProjectKey},
             case when ${first} then m.counter end as counter, case when ${first} then m.entries end as entries,
             case when ${first} then m.mac end as mac,
-            s.id as "secretId", s.name, s.current_version as version, s.disabled_at is not null as disabled,
-            v.destroyed_at is not null as destroyed, v.ciphertext, v.policy, v.data_key_id as "dataKeyId",
+            s.id as "secretId", s.name, coalesce($3, s.current_version) as version, s.current_version as current,
+            ${columnsOfState}, g.mac as "grantMac", v.destroyed_at is not null as destroyed, v.maskable, v.ciphertext, v.policy, v.data_key_id as "dataKeyId",
             v.wrapped_key as "wrappedKey"
      from projects p
      ${joinOfProjectKey}
      left join secret_manifests m on m.project_id = p.id
-     left join secrets s on s.project_id = p.id and s.name = any($2)
-     left join secret_versions v on v.secret_id = s.id and v.version = s.current_version
+     left join unnest($2::text[]) as wanted (name) on true
+     left join lateral (select * from secrets where project_id = p.id and name = wanted.name limit 1) s on true
+     left join secret_versions v on v.secret_id = s.id and v.version = coalesce($3, s.current_version)
+     left join secret_grants g on g.secret_id = s.id and g.project_id = $4
      where p.id = $1`,
-    [projectId, names],
+    [projectId, names, version ?? null, grantsTo ?? null],
   );
   const [row] = rows;
   if (row === undefined) return undefined;
   const manifest = rows.map(manifestOf).find((found) => found !== undefined);
-  const project = { id: row.projectId, organizationId: row.organizationId, key: projectKeyOf(row), manifest };
+  const { projectId: id, organizationId, shared } = row;
+  const project = { id, organizationId, shared, key: projectKeyOf(row), manifest };
   const versions = rows.flatMap(({ secretId, ...version }) =>
     secretId === null ? [] : [{ ...version, secretId, project }],
   );
@@ -86,12 +106,8 @@ function manifestOf({ counter, entries, mac }: Row): StoredManifest | undefined 
 }
 
 /** The project's secrets of these names; a name that it does not have is left out. */
-export async function readCurrentVersions(
-  database: Queryable,
-  projectId: string,
-  names: readonly string[],
-): Promise<StoredVersion[]> {
-  return (await readProjectVersions(database, projectId, names))?.versions ?? [];
+export async function readVersions(database: Queryable, wanted: Wanted): Promise<StoredVersion[]> {
+  return (await readProjectVersions(database, wanted))?.versions ?? [];
 }
 
 /** A project whose key is at hand. */

@@ -50,19 +50,47 @@ export async function createProject(database: Queryable, organizationId: string,
   return rows[0] ?? unknown(organizationId, "organization");
 }
 
-/** Throws ERR_PROJECT_UNKNOWN. */
+/** Throws ERR_PROJECT_UNKNOWN, also for the one that holds an organization's own secrets. */
 export async function getProject(database: Queryable, projectId: string): Promise<Project> {
-  const { rows } = await database.query<Project>(`select ${projectColumns} from projects where id = $1`, [
-    parseId(projectId, "project"),
-  ]);
+  const { rows } = await database.query<Project>(
+    `select ${projectColumns} from projects where id = $1 and not shared`,
+    [parseId(projectId, "project")],
+  );
   return rows[0] ?? unknown(projectId, "project");
 }
 
-/** The organization's projects, oldest first. */
-export async function listProjects(database: Queryable, organizationId: string): Promise<Project[]> {
+/**
+ * The project that holds an organization's own secrets, made at its first use. It is in no list, `authorize` does not know it,
+ * and no secret resolves for a run in it.
+ */
+export async function provideSharedProject(database: Queryable, organizationId: string): Promise<Project> {
+  await database.query(
+    `insert into projects (id, organization_id, name, shared) select $1, id, 'shared', true from organizations where id = $2
+     on conflict (organization_id) where shared do nothing`,
+    [createId(), parseId(organizationId, "organization")],
+  );
+  return (await findSharedProject(database, organizationId)) ?? unknown(organizationId, "organization");
+}
+
+/** The project that holds an organization's own secrets; undefined as long as it has none. */
+export async function findSharedProject(database: Queryable, organizationId: string): Promise<Project | undefined> {
   const { rows } = await database.query<Project>(
-    `select ${projectColumns} from projects where organization_id = $1 order by created_at, id`,
-    [parseId(organizationId, "organization")],
+    `select ${projectColumns} from projects where organization_id = $1 and shared`,
+    [organizationId],
+  );
+  return rows[0];
+}
+
+/** The organization's projects with these ids, oldest first. */
+export async function listProjects(
+  database: Queryable,
+  organizationId: string,
+  ids: "all" | readonly string[] = "all",
+): Promise<Project[]> {
+  const { rows } = await database.query<Project>(
+    `select ${projectColumns} from projects
+     where organization_id = $1 and not shared and ($2::uuid[] is null or id = any($2)) order by created_at, id`,
+    [parseId(organizationId, "organization"), ids === "all" ? null : ids],
   );
   return rows;
 }
@@ -81,7 +109,7 @@ export async function setProjectNetwork(
     );
   }
   const { rows } = await database.query<Project>(
-    `update projects set network = $2 where id = $1 returning ${projectColumns}`,
+    `update projects set network = $2 where id = $1 and not shared returning ${projectColumns}`,
     [parseId(projectId, "project"), parsed.data === null ? null : JSON.stringify(parsed.data)],
   );
   return rows[0] ?? unknown(projectId, "project");

@@ -1,6 +1,7 @@
 /**
- * Keeps a project's manifest true to its secrets: called in the transaction of every change to them, after the change and
- * once per secret. Takes nothing over but what that change was: a row that somebody else put back stays wrong.
+ * Keeps a project's manifest true to its rows: called in the transaction of every change to them, once per secret and after
+ * its change; credentials.ts and inheritance.ts make theirs while it is locked. Nothing is taken over but what that change
+ * was: a row or a state that somebody else put back stays wrong.
  */
 import type { Queryable, Transactional } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
@@ -8,20 +9,35 @@ import { SealBrokenError } from "./crypto.ts";
 import { findProjectKey, isOldFormat, type ProjectIds, provideProjectKey, unwrapProjectKey } from "./data-keys.ts";
 import {
   type Manifest,
+  type ManifestEntry,
   type ManifestOwner,
   openManifest,
+  readDigest,
   readEntries,
+  type SecretState,
   type StoredManifest,
+  versionsKept,
   writeManifest,
 } from "./manifest.ts";
 import type { MasterKey } from "./master-key.ts";
-import { getProject, parseId } from "./tenancy.ts";
+import { findSharedProject, getProject, parseId, provideSharedProject } from "./tenancy.ts";
+
+/** What of a secret's state a change may have been; destroyed versions are named. */
+export type ChangedState = Exclude<keyof SecretState, "destroyed">;
 
 export interface ManifestChange {
   readonly project: ProjectIds;
   readonly name: string;
-  /** The version that was just written; without it nothing of a secret changed but whether it is there and is on. */
+  /** The version that was just written; without it the secret's state changed, or it is gone. */
   readonly version?: number;
+  /** What of the secret's state the change was. */
+  readonly changed?: readonly ChangedState[];
+  /** Versions that the change destroyed. */
+  readonly destroyed?: readonly number[];
+  /** The secret was taken for a new one, which has the plain policy: one that is listed may have had another. */
+  readonly fresh?: boolean;
+  /** The change took the whole secret away: its row may be missing. */
+  readonly removed?: boolean;
 }
 
 /**
@@ -29,23 +45,68 @@ export interface ManifestChange {
  * several secrets calls it for all of them at its end: the manifest stays locked. Throws ERR_SECRET_TAMPERED.
  */
 export async function updateManifest(client: Queryable, master: MasterKey, change: ManifestChange): Promise<void> {
-  const { project, name, version } = change;
-  await withOwner(client, master, project, async (owner) => {
-    const stored = await lockManifest(client, project.id);
-    const manifest = openManifest(owner, stored);
+  const { project, name, removed = false } = change;
+  await changeManifest(client, master, project, async ({ manifest }) => {
     const before = manifest.get(name);
     const now = (await readEntries(client, project.id, name)).get(name);
+    // A row that somebody hid is not taken for one that is gone.
+    if (now === undefined && !removed) throw refusal(name);
     if (now === undefined) manifest.delete(name);
-    else if (version === undefined) {
-      if (before?.version !== now.version || before.digest !== now.digest) throw refusal(name);
-      manifest.set(name, now);
-    } else {
-      if (now.version !== version) throw refusal(name);
-      // A new version does not switch the secret on, whatever its row says by now.
-      manifest.set(name, { ...now, disabled: before?.disabled ?? now.disabled });
-    }
-    await writeManifest(client, owner, { counter: BigInt(stored!.counter) + 1n, manifest });
+    else manifest.set(name, await nextEntry(client, change, { before, now }));
   });
+}
+
+/**
+ * Locks a project's manifest until the transaction ends, and writes it as `work` leaves it. The key is zeroed afterwards.
+ * Throws ERR_SECRET_TAMPERED.
+ */
+export async function changeManifest<T>(
+  client: Queryable,
+  master: MasterKey,
+  project: ProjectIds,
+  work: (open: { readonly key: Buffer; readonly manifest: Manifest }) => Promise<T>,
+): Promise<T> {
+  return await withOwner(client, master, project, async (owner) => {
+    const stored = await lockManifest(client, project.id);
+    const manifest = openManifest(owner, stored);
+    const result = await work({ key: owner.key, manifest });
+    await writeManifest(client, owner, { counter: BigInt(stored!.counter) + 1n, manifest });
+    return result;
+  });
+}
+
+async function nextEntry(
+  client: Queryable,
+  { project, name, version, fresh = false, changed = [], destroyed = [] }: ManifestChange,
+  { before, now }: { before: ManifestEntry | undefined; now: ManifestEntry },
+): Promise<ManifestEntry> {
+  let { sealedAt, since } = before?.history ?? { sealedAt: 0, since: 1 };
+  let gone: readonly number[] = [...(before?.state.destroyed ?? []), ...destroyed];
+  if (version === undefined) {
+    const same = before?.digest === now.digest || destroyed.includes(now.version);
+    if (before?.version !== now.version || !same) throw refusal(name);
+  } else {
+    if (now.version !== version || (fresh && before !== undefined)) throw refusal(name);
+    // A value that is given whole makes a row true that somebody put back, and not what came with it.
+    const known = before === undefined ? version === 1 : await isKnown(client, project.id, { name, before });
+    if (!known) [sealedAt, since, gone] = [0, version, now.state.destroyed];
+  }
+  const taken = Object.fromEntries(changed.map((field) => [field, now.state[field]]));
+  const ended = new Set(gone.filter((old) => old > now.version - versionsKept));
+  return {
+    ...now,
+    state: { ...(before ?? now).state, ...taken, destroyed: [...ended].sort((a, b) => a - b) },
+    history: { sealedAt: Math.max(sealedAt, now.history.sealedAt), since },
+  };
+}
+
+/** Whether the version that was the current one is still as it was listed. */
+async function isKnown(
+  client: Queryable,
+  projectId: string,
+  { name, before }: { name: string; before: ManifestEntry },
+): Promise<boolean> {
+  return (await readDigest(client, projectId, { name, version: before.version })) === before.digest;
 }
 
 function refusal(name: string): StepvaultError {
@@ -56,18 +117,30 @@ function refusal(name: string): StepvaultError {
 }
 
 /**
- * Signs a project's secrets as their rows are now, after part of a backup was restored on purpose. Whatever somebody put
- * back becomes true: look at the rows first. Throws ERR_PROJECT_UNKNOWN, ERR_SECRET_TAMPERED.
+ * Signs a project's rows as they are now, after part of a backup was restored on purpose. Whatever somebody put back becomes
+ * true: look at the rows first. Throws ERR_PROJECT_UNKNOWN, ERR_SECRET_TAMPERED.
  */
-export async function rebuildManifest(database: Transactional, master: MasterKey, projectId: string): Promise<void> {
+export async function rebuildManifest(database: Transactional, master: MasterKey, holder: Holder): Promise<void> {
   await database.transaction(async (client) => {
-    const project = await getProject(client, projectId);
+    // An organization's credentials may have been restored without the project that lists them.
+    const project =
+      typeof holder === "string"
+        ? await getProject(client, holder)
+        : await provideSharedProject(client, holder.organizationId);
     await withOwner(client, master, project, async (owner) => {
       const stored = await lockManifest(client, project.id);
       const manifest: Manifest = await readEntries(client, project.id);
       await writeManifest(client, owner, { counter: BigInt(stored?.counter ?? 0) + 1n, manifest });
     });
   });
+}
+
+/** Whose manifest: a project's, or that of an organization's own secrets. */
+export type Holder = string | { readonly organizationId: string };
+
+async function findHolder(client: Queryable, holder: Holder): Promise<ProjectIds | undefined> {
+  if (typeof holder === "string") return await getProject(client, holder);
+  return await findSharedProject(client, parseId(holder.organizationId, "organization"));
 }
 
 /** What to keep outside the database: a later head has a higher counter, and the same counter has the same mac. */
@@ -77,16 +150,17 @@ export interface ManifestHead {
 }
 
 /**
- * The project's manifest in short; undefined while it has none. Rows and manifest put back together to one older
+ * The manifest in short; undefined while it has none. Rows and manifest put back together to one older
  * state are consistent, and only a copy of this that is kept elsewhere tells. Throws ERR_PROJECT_UNKNOWN,
  * ERR_SECRET_TAMPERED.
  */
 export async function manifestHead(
   database: Queryable,
   master: MasterKey,
-  projectId: string,
+  holder: Holder,
 ): Promise<ManifestHead | undefined> {
-  const project = await getProject(database, parseId(projectId, "project"));
+  const project = await findHolder(database, holder);
+  if (project === undefined) return undefined;
   const key = await findProjectKey(database, project);
   // Reading does not move a project of the old format.
   if (key === undefined || isOldFormat(key)) return undefined;
@@ -95,6 +169,16 @@ export async function manifestHead(
     openManifest(owner, stored);
     return { counter: BigInt(stored!.counter), mac: stored!.mac.toString("base64url") };
   });
+}
+
+/** Runs `work` with the key of a project, which is zeroed afterwards. Throws ERR_SECRET_TAMPERED. */
+export async function withProjectKey<T>(
+  client: Queryable,
+  master: MasterKey,
+  project: ProjectIds,
+  work: (key: Buffer) => T | Promise<T>,
+): Promise<T> {
+  return await withOwner(client, master, project, async ({ key }) => await work(key));
 }
 
 async function withOwner<T>(

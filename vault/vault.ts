@@ -1,179 +1,193 @@
 /**
- * The vault as the rest of Stepvault sees it: tenancy and secrets over one database, with the master key held inside.
- * Nothing outside vault/ handles a key, and values leave only as SecretValue, by `resolveSecrets`.
+ * The vault as the rest of Stepvault sees it. A `Vault` always acts as somebody: the one that is opened as the operator,
+ * `as()` as anybody else, and what they may do is asked at each call. Nothing outside vault/ handles a key, and values
+ * leave as SecretValue only, by `secrets.use` for a run and `secrets.reveal` for a person.
  */
 import type { Queryable, Transactional } from "../database/server.ts";
-import type { NetworkPolicy } from "../protocol/job.ts";
-import type { SecretPolicyInput } from "../protocol/secret-policy.ts";
-import type { SecretValue } from "../protocol/secret.ts";
+import type { Config } from "../protocol/config.ts";
+import { type ErrorCode, StepvaultError } from "../protocol/error.ts";
+import type { Action } from "../protocol/roles.ts";
 import { contextFor } from "./acting.ts";
-import type { Actor } from "./actor.ts";
-import {
-  type AuditEvent,
-  type AuditHead,
-  type AuditQuery,
-  type AuditVerdict,
-  listAudit,
-  signAuditHead,
-  verifyAudit,
-} from "./audit.ts";
-import { authorize } from "./authorize.ts";
+import { type Actor, operator } from "./actor.ts";
+import { auditActions } from "./audit-actions.ts";
+import type { Permission, Place } from "./authorize.ts";
+import { bind, type Bound } from "./bind.ts";
+import type { SecretContext } from "./context.ts";
 import { keepMemoryOutOfCoreDumps } from "./core-dumps.ts";
+import { credentialActions } from "./credential-actions.ts";
+import type { CredentialContext } from "./credentials.ts";
+import { forgetPeppers, openPeppers } from "./deployment-keys.ts";
+import { checkReferences, explainSecret } from "./explain.ts";
+import type { Gates } from "./gates.ts";
+import { agentActions, embedKeyActions, keyActions, type KeyContext } from "./key-actions.ts";
 import type { KeySettings } from "./key-sources.ts";
+import type { KeyIssuer } from "./keys.ts";
+import { createSources, type SecretSources } from "./kv-source.ts";
+import { leakActions } from "./leaks.ts";
 import { type MasterKey, openMasterKey } from "./master-key.ts";
-import { resolveSecrets, type SecretReference } from "./resolve.ts";
-import type { ActContext } from "./perform.ts";
+import { revealSecret } from "./reveal.ts";
+import { permit } from "./perform.ts";
 import { promoteRootKey, retireRootKey, rewrapKeys, type RewrapResult, stageRootKey } from "./root-rotation.ts";
-import { deleteSecret, listSecrets, type SecretMetadata, setSecret, setSecretPolicy, switchSecret } from "./secrets.ts";
-import {
-  createOrganization,
-  createProject,
-  getProject,
-  listOrganizations,
-  listProjects,
-  type Organization,
-  type Project,
-  setProjectNetwork,
-} from "./tenancy.ts";
-import { type Use, useSecrets } from "./use.ts";
-import { manifestHead, type ManifestHead, rebuildManifest } from "./update-manifest.ts";
+import { secretAccess } from "./secret-access.ts";
+import { deleteSecret, destroySecret, endUnusedVersions, listTombstones, restoreSecret } from "./secret-ends.ts";
+import { listSecrets, listVersions, verifySecrets } from "./secret-lists.ts";
+import { changeMetadata, switchSecret } from "./secret-metadata.ts";
+import { listStale, listUnused, listUses, whoWouldBreak } from "./secret-uses.ts";
+import { rollbackSecret, setSecret, setSecretPolicy } from "./secrets.ts";
+import { tenancyActions } from "./tenancy-actions.ts";
+import { exportSecrets, importSecrets, previewImport } from "./transfer.ts";
+import { type Holder, manifestHead, type ManifestHead, rebuildManifest } from "./update-manifest.ts";
+import { useSecrets } from "./use.ts";
 
-/** Opens the vault on a migrated database. Throws ERR_MASTER_KEY_INVALID, ERR_DATABASE. */
-export async function openVault(database: Queryable & Transactional, config: KeySettings): Promise<Vault> {
+export type VaultSettings = KeySettings & Pick<Config, "secretSourcesFile" | "region" | "gates">;
+
+export interface VaultListeners {
+  /** Told of a denial that could not be recorded: whoever was denied gets their own error. */
+  readonly onDenialLost?: ((error: unknown) => void) | undefined;
+}
+
+/** Opens the vault on a migrated database. Throws ERR_MASTER_KEY_INVALID, ERR_KMS_UNAVAILABLE, ERR_CONFIG_INVALID, ERR_DATABASE. */
+export async function openVault(
+  database: Queryable & Transactional,
+  config: VaultSettings,
+  { onDenialLost }: VaultListeners = {},
+): Promise<Vault> {
   await keepMemoryOutOfCoreDumps();
-  return new Vault(database, await openMasterKey(database, config));
+  const { region, gates } = config;
+  const sources = await createSources(config);
+  const master = await openMasterKey(database, config);
+  try {
+    const pepper = await openPeppers(database, master);
+    const parts = { database, master, sources, issuer: { region, pepper }, gates, strays: new Map(), onDenialLost };
+    return new Vault(parts, operator);
+  } catch (error) {
+    master.close();
+    throw error;
+  }
+}
+
+const secretActions = {
+  set: setSecret,
+  setPolicy: setSecretPolicy,
+  change: changeMetadata,
+  switch: switchSecret,
+  rollback: rollbackSecret,
+  delete: deleteSecret,
+  restore: restoreSecret,
+  destroy: destroySecret,
+  tombstones: listTombstones,
+  list: listSecrets,
+  access: secretAccess,
+  versions: listVersions,
+  verify: verifySecrets,
+  explain: explainSecret,
+  check: checkReferences,
+  reveal: revealSecret,
+  use: useSecrets,
+  uses: listUses,
+  unused: listUnused,
+  stale: listStale,
+  whoWouldBreak,
+  endUnused: endUnusedVersions,
+  previewImport,
+  import: importSecrets,
+  export: exportSecrets,
+} as const;
+
+interface Parts extends VaultListeners {
+  readonly database: Queryable & Transactional;
+  readonly master: MasterKey;
+  readonly sources: SecretSources;
+  readonly issuer: KeyIssuer;
+  readonly gates: Gates;
+  /** How many times something was presented as a key that is none, by the code of the refusal. */
+  readonly strays: Map<ErrorCode, number>;
 }
 
 export class Vault {
-  readonly #database: Queryable & Transactional;
-  readonly #master: MasterKey;
+  readonly actor: Actor;
+  readonly secrets: Bound<typeof secretActions>;
+  readonly tenancy: Bound<typeof tenancyActions>;
+  readonly audit: Bound<typeof auditActions>;
+  readonly keys: Bound<typeof keyActions>;
+  readonly embedKeys: Bound<typeof embedKeyActions>;
+  readonly agents: Bound<typeof agentActions>;
+  readonly credentials: Bound<typeof credentialActions>;
+  readonly leaks: Bound<typeof leakActions>;
+  readonly #parts: Parts;
+  readonly #context: SecretContext & KeyContext & CredentialContext;
 
-  constructor(database: Queryable & Transactional, master: MasterKey) {
-    this.#database = database;
-    this.#master = master;
+  constructor(parts: Parts, actor: Actor) {
+    this.actor = actor;
+    this.#parts = parts;
+    const context = {
+      ...contextFor(parts.database, parts.master, actor),
+      ...parts,
+    };
+    this.#context = context;
+    this.secrets = bind(context, secretActions);
+    this.tenancy = bind(context, tenancyActions);
+    this.audit = bind(context, auditActions);
+    this.keys = bind(context, keyActions);
+    this.embedKeys = bind(context, embedKeyActions);
+    this.agents = bind(context, agentActions);
+    this.credentials = bind(context, credentialActions);
+    this.leaks = bind(context, leakActions);
   }
 
-  /** The context for the functions of vault/ that ask who acts: members, keys, credentials. */
-  as(actor: Actor): ActContext {
-    return contextFor(this.#database, this.#master, actor);
+  /** The same vault for somebody else. */
+  as(actor: Actor): Vault {
+    return new Vault(this.#parts, actor);
   }
 
-  /** The latest events of an organization, or of one of its projects. Throws ERR_FORBIDDEN. */
-  async listAudit(actor: Actor, query: AuditQuery): Promise<AuditEvent[]> {
-    await authorize(this.#database, actor, "audit.read", { organizationId: query.organizationId });
-    return await listAudit(this.#database, query);
+  /** Whether the actor may do something in a place; the denial is recorded. Throws what `authorize` throws. */
+  async authorize(action: Action, place: Place): Promise<Permission> {
+    return await permit(this.#context, { action, place, event: action });
   }
 
-  /** Where an organization's audit log ends, signed, to be kept elsewhere. Throws ERR_FORBIDDEN. */
-  async auditHead(actor: Actor, organizationId: string): Promise<AuditHead> {
-    await authorize(this.#database, actor, "audit.read", { organizationId });
-    return await this.as(actor).withAuditKey(
-      this.#database,
-      organizationId,
-      async (key) => await signAuditHead(this.#database, key, organizationId),
-    );
+  /** The counter and the code of a manifest, a project's or an organization's, to be kept elsewhere; undefined before its first secret. */
+  async manifestHead(holder: Holder): Promise<ManifestHead | undefined> {
+    this.#requireOperator("see a manifest");
+    return await manifestHead(this.#parts.database, this.#parts.master, holder);
   }
 
-  /** Whether an organization's audit log is what was written; `kept` is a head from earlier. Throws ERR_FORBIDDEN. */
-  async verifyAudit(actor: Actor, organizationId: string, kept?: AuditHead): Promise<AuditVerdict> {
-    await authorize(this.#database, actor, "audit.read", { organizationId });
-    return await this.as(actor).withAuditKey(
-      this.#database,
-      organizationId,
-      async (key) => await verifyAudit(this.#database, key, { organizationId, kept }),
-    );
-  }
-
-  createOrganization(name: string): Promise<Organization> {
-    return createOrganization(this.#database, name);
-  }
-
-  listOrganizations(): Promise<Organization[]> {
-    return listOrganizations(this.#database);
-  }
-
-  createProject(organizationId: string, name: string): Promise<Project> {
-    return createProject(this.#database, organizationId, name);
-  }
-
-  getProject(projectId: string): Promise<Project> {
-    return getProject(this.#database, projectId);
-  }
-
-  listProjects(organizationId: string): Promise<Project[]> {
-    return listProjects(this.#database, organizationId);
-  }
-
-  setProjectNetwork(projectId: string, network: NetworkPolicy | null): Promise<Project> {
-    return setProjectNetwork(this.#database, projectId, network);
-  }
-
-  /** Stores a value as the secret's next version, with the policy that it has or another, and gives that version. */
-  setSecret(projectId: string, name: string, value: string, policy?: SecretPolicyInput): Promise<number> {
-    return setSecret(this.#database, this.#master, { projectId, name, value, policy });
-  }
-
-  /** Stores the same value as the secret's next version with another policy, and gives that version. */
-  setSecretPolicy(projectId: string, name: string, policy: SecretPolicyInput): Promise<number> {
-    return setSecretPolicy(this.#database, this.#master, { projectId, name, policy });
-  }
-
-  listSecrets(projectId: string): Promise<SecretMetadata[]> {
-    return listSecrets(this.#database, projectId);
-  }
-
-  deleteSecret(projectId: string, name: string): Promise<void> {
-    return deleteSecret(this.#database, this.#master, { projectId, name });
-  }
-
-  disableSecret(projectId: string, name: string): Promise<void> {
-    return switchSecret(this.#database, this.#master, { projectId, name, enabled: false });
-  }
-
-  enableSecret(projectId: string, name: string): Promise<void> {
-    return switchSecret(this.#database, this.#master, { projectId, name, enabled: true });
-  }
-
-  /** The values that a step's references stand for, one per distinct name. */
-  resolveSecrets(projectId: string, references: readonly SecretReference[]): Promise<SecretValue[]> {
-    return resolveSecrets(this.#database, this.#master, { projectId, references });
-  }
-
-  /** The same for a run, with an event in the audit log that tells which versions it got, or why none. */
-  useSecrets(use: Use): Promise<SecretValue[]> {
-    return useSecrets(this.as({ kind: "system", id: "worker" }), this.#master, use);
-  }
-
-  /** The counter and the code of the project's manifest, to be kept elsewhere; undefined before its first secret. */
-  manifestHead(projectId: string): Promise<ManifestHead | undefined> {
-    return manifestHead(this.#database, this.#master, projectId);
-  }
-
-  /** Signs the project's secrets as their rows are now, after a part of a backup was restored on purpose. */
-  rebuildManifest(projectId: string): Promise<void> {
-    return rebuildManifest(this.#database, this.#master, projectId);
+  /** Signs the secrets of a project or of an organization as their rows are now, after a part of a backup was restored on purpose. */
+  async rebuildManifest(holder: Holder): Promise<void> {
+    this.#requireOperator("sign a project's secrets anew");
+    await rebuildManifest(this.#parts.database, this.#parts.master, holder);
   }
 
   /** Registers the root key to change to; docs/keys.md has the steps. */
-  stageRootKey(): Promise<string> {
-    return stageRootKey(this.#database, this.#master);
+  async stageRootKey(): Promise<string> {
+    this.#requireOperator("change the root key");
+    return await stageRootKey(this.#parts.database, this.#parts.master);
   }
 
-  promoteRootKey(): Promise<void> {
-    return promoteRootKey(this.#database, this.#master);
+  async promoteRootKey(): Promise<void> {
+    this.#requireOperator("change the root key");
+    await promoteRootKey(this.#parts.database, this.#parts.master);
   }
 
   /** Wraps keys anew, `batch` at once, until all are under the root key in use. */
-  rewrapKeys(options: { batch: number }): Promise<RewrapResult> {
-    return rewrapKeys(this.#database, this.#master, options);
+  async rewrapKeys(options: { batch: number }): Promise<RewrapResult> {
+    this.#requireOperator("change the root key");
+    return await rewrapKeys(this.#parts.database, this.#parts.master, options);
   }
 
-  retireRootKey(): Promise<void> {
-    return retireRootKey(this.#database);
+  async retireRootKey(): Promise<void> {
+    this.#requireOperator("change the root key");
+    await retireRootKey(this.#parts.database);
   }
 
-  /** Forgets the master key; the vault is of no use afterwards. */
+  /** Forgets the keys and what was read elsewhere; no vault that was made from this one is of use afterwards. */
   close(): void {
-    this.#master.close();
+    this.#parts.sources.close();
+    forgetPeppers(this.#parts.issuer.pepper);
+    this.#parts.master.close();
+  }
+
+  #requireOperator(action: string): void {
+    if (this.actor.kind === "system") return;
+    throw new StepvaultError("ERR_FORBIDDEN", `Cannot ${action}: it takes the operator`);
   }
 }

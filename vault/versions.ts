@@ -7,14 +7,16 @@ import { createHash, randomBytes } from "node:crypto";
 import type { Queryable } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import type { SecretPolicy } from "../protocol/secret-policy.ts";
+import type { Actor } from "./actor.ts";
 import { deriveKey, keyBytes, open, seal, SealBrokenError, withKey } from "./crypto.ts";
 import { provideProjectKey, unwrapProjectKey } from "./data-keys.ts";
-import { digestOfVersion } from "./manifest.ts";
+import { fingerprintValue } from "./fingerprints.ts";
+import { digestOfVersion, stateOf, versionsKept } from "./manifest.ts";
 import type { MasterKey } from "./master-key.ts";
 import { charactersOf, checkFit, parsePolicyText, policyText } from "./policies.ts";
 import { type OpenProject, type StoredVersion, withOpenProject } from "./stored-versions.ts";
 import type { Project } from "./tenancy.ts";
-import { updateManifest } from "./update-manifest.ts";
+import { type ChangedState, updateManifest } from "./update-manifest.ts";
 
 /** The redactor masks nothing shorter, blanks around it aside: it would match ordinary text. */
 const maskableCharactersMin = 4;
@@ -45,16 +47,33 @@ const wrapPurpose = "wrap version key";
 const broken = "its stored value and policy are not those that were sealed for it";
 
 /**
- * The value and the policy that were sealed together. `refuse` makes the error, ERR_SECRET_TAMPERED, of a reason why they
+ * The value and the policy that were sealed together, and the latest version that was sealed. `refuse` makes the error, ERR_SECRET_TAMPERED, of a reason why they
  * are not had. Throws ERR_MASTER_KEY_INVALID, ERR_KMS_UNAVAILABLE.
  */
 export async function openVersion(
   master: MasterKey,
   stored: StoredVersion,
   refuse: (why: string) => StepvaultError,
-): Promise<{ value: string; policy: SecretPolicy }> {
+): Promise<{ value: string; policy: SecretPolicy; sealedAt: number }> {
   try {
-    return await withOpenProject(master, stored.project, (project) => openInProject(project, stored, refuse));
+    return await withOpenProject(master, stored.project, (project) => ({
+      ...openInProject(project, stored, refuse),
+      sealedAt: project.manifest?.get(stored.name)?.history.sealedAt ?? 0,
+    }));
+  } catch (error) {
+    if (error instanceof SealBrokenError) throw refuse(broken);
+    throw error;
+  }
+}
+
+/** Whether the row of a version and its secret's state are those that were last written, without opening it. */
+export async function proveVersion(
+  master: MasterKey,
+  stored: StoredVersion,
+  refuse: (why: string) => StepvaultError,
+): Promise<void> {
+  try {
+    await withOpenProject(master, stored.project, (project) => checkListed(project, stored, refuse));
   } catch (error) {
     if (error instanceof SealBrokenError) throw refuse(broken);
     throw error;
@@ -103,7 +122,7 @@ function openValue(
   return withKey(versionKey, () => open(versionKey, valueContext(context), ciphertext));
 }
 
-/** Whether the row is the one that was last written; a project in the old format has nothing that could tell. */
+/** Whether row and state are those that were last written; a project in the old format has nothing that could tell. */
 export function checkListed(
   { manifest }: OpenProject,
   stored: StoredVersion,
@@ -111,13 +130,23 @@ export function checkListed(
 ): void {
   if (manifest === undefined) return;
   const entry = manifest.get(stored.name);
-  const ciphertextDigest = stored.ciphertext && createHash("sha256").update(stored.ciphertext).digest();
-  if (entry?.version !== stored.version || entry.digest !== digestOfVersion({ ...stored, ciphertextDigest })) {
+  if (entry?.version !== stored.current) throw refuse(broken);
+  if (stored.version === stored.current) {
+    const ciphertextDigest = stored.ciphertext && createHash("sha256").update(stored.ciphertext).digest();
+    if (entry.digest !== digestOfVersion({ ...stored, ciphertextDigest })) throw refuse(broken);
+    // Of earlier versions only the number is known: each is sealed once, and what is gone does not come back.
+  } else if (
+    stored.version > stored.current ||
+    stored.version <= stored.current - versionsKept ||
+    stored.version < entry.history.since
+  )
     throw refuse(broken);
-  }
-  if (entry.disabled !== stored.disabled) {
+  if (entry.state.destroyed.includes(stored.version) !== stored.destroyed) throw refuse(broken);
+  const { disabled, deleted, expiresAt, access } = stateOf(stored);
+  if (entry.state.disabled !== disabled)
     throw refuse("its row was switched on or off past Stepvault; switch it on or off anew");
-  }
+  if (entry.state.deleted !== deleted || entry.state.expiresAt !== expiresAt || entry.state.access !== access)
+    throw refuse("its row was changed past Stepvault; set its expiry and its projects anew, and delete or restore it");
 }
 
 /**
@@ -132,9 +161,13 @@ export async function addVersion(
     secret: { readonly id: string; readonly name: string; readonly version: number };
     value: string;
     policy: SecretPolicy;
+    actor: Actor;
+    /** What of the secret's state changes with it. */
+    changed?: readonly ChangedState[];
+    fresh?: boolean;
   },
 ): Promise<number> {
-  const { project, secret, value } = next;
+  const { project, secret, value, actor, changed = [], fresh = false } = next;
   // Here, where every version passes, wherever its value and its policy come from.
   checkFit(value, next.policy, `set the secret ${secret.name}`);
   // Not the number after the current one: that may have been set back, and a number is used once.
@@ -145,9 +178,11 @@ export async function addVersion(
   const version = Math.max(rows[0]!.version, secret.version + 1);
   const policy = policyText(next.policy);
   const sealed = await sealValue(client, master, { project, secret, value, version, policy });
+  const elsewhere = next.policy.source !== undefined;
   await client.query(
-    `insert into secret_versions (secret_id, version, data_key_id, wrapped_key, ciphertext, policy, maskable)
-     values ($1, $2, $3, $4, $5, $6, $7)`,
+    `insert into secret_versions (secret_id, version, data_key_id, wrapped_key, ciphertext, policy, maskable, fingerprint,
+       created_by_kind, created_by)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
     [
       secret.id,
       version,
@@ -155,11 +190,18 @@ export async function addVersion(
       sealed.wrappedKey,
       sealed.ciphertext,
       policy,
-      charactersOf(value) >= maskableCharactersMin,
+      elsewhere || charactersOf(value) >= maskableCharactersMin,
+      elsewhere ? null : await fingerprintValue(client, master, { organizationId: project.organizationId, value }),
+      actor.kind,
+      actor.id,
     ],
   );
   await client.query("update secrets set current_version = $2, updated_at = now() where id = $1", [secret.id, version]);
-  await updateManifest(client, master, { project, name: secret.name, version });
+  await updateManifest(client, master, { project, name: secret.name, version, changed, fresh });
+  await client.query("delete from secret_versions where secret_id = $1 and version <= $2", [
+    secret.id,
+    version - versionsKept,
+  ]);
   return version;
 }
 
@@ -199,28 +241,4 @@ async function sealValue(
     if (!(error instanceof SealBrokenError)) throw error;
     throw new StepvaultError("ERR_SECRET_TAMPERED", "Cannot set the secret: the project's data key does not open");
   }
-}
-
-/**
- * Destroys the key of one version, and with it the value, also in every copy of the ciphertext; a version from before
- * versions had keys loses its ciphertext instead. Copies of the key's own row, as in backups, are out of reach. Throws
- * ERR_SECRET_TAMPERED.
- */
-export async function shredVersion(
-  client: Queryable,
-  master: MasterKey,
-  shredded: { project: Project; secret: { readonly id: string; readonly name: string }; version: number },
-): Promise<void> {
-  const { project, secret, version } = shredded;
-  await client.query(
-    `update secret_versions
-     set destroyed_at = now(), wrapped_key = null, ciphertext = ''
-     where secret_id = $1 and version = $2 and destroyed_at is null`,
-    [secret.id, version],
-  );
-  const { rows } = await client.query("select 1 from secrets where id = $1 and current_version = $2", [
-    secret.id,
-    version,
-  ]);
-  if (rows.length > 0) await updateManifest(client, master, { project, name: secret.name, version });
 }

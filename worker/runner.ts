@@ -123,11 +123,13 @@ async function runClaimed(parts: RunnerParts, run: RunInProgress, job: Job): Pro
     steps: job.steps ?? {},
     redaction,
     resolveSecrets: async (references) =>
-      await parts.vault.useSecrets({
+      await parts.vault.secrets.use({
         projectId: job.projectId,
         references,
         runId,
         stepId: "id" in job.step ? job.step.id : undefined,
+        stepVersion: plan.version,
+        caller: job.labels?.["agentId"] ?? job.labels?.["workforceId"],
       }),
     emit: async (event) => await writer.write(event),
     onSystemFault: (error) => parts.log.logger.error({ runId, err: error }, "a run failed by a fault of the system"),

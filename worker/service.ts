@@ -14,8 +14,13 @@ import { openQueue, type RunQueue, type RunWorker } from "../runs/queue.ts";
 import { RunStore } from "../runs/store.ts";
 import { type NewStep, type SavedStep, saveStep } from "../runs/steps.ts";
 import { submitRun } from "../runs/submit.ts";
+import { waitForRun } from "../runs/wait.ts";
+import { type Actor, operator } from "../vault/actor.ts";
+import { requireReferences, type StepCheck } from "../vault/explain.ts";
 import { openVault, type Vault } from "../vault/vault.ts";
 import { watchCancels } from "./cancels.ts";
+import { checkStep, type StepToCheck } from "./check-step.ts";
+import { endUnusedVersions } from "./unused-versions.ts";
 import { keepLeases } from "./leases.ts";
 import { createServiceLog, type ServiceLog } from "./log.ts";
 import { processJob } from "./runner.ts";
@@ -35,6 +40,7 @@ export class Service {
   #closing = false;
   #leases: { stop(): void } | undefined;
   #cancels: { stop(): void } | undefined;
+  #unused: { stop(): void } | undefined;
 
   private constructor(config: Config, parts: { database: Database; vault: Vault; queue: RunQueue; log: ServiceLog }) {
     this.config = config;
@@ -58,7 +64,9 @@ export class Service {
   static async open(config: Config, log: ServiceLog = createServiceLog(config.logLevel)): Promise<Service> {
     const database = await openDatabase(config, log.logger);
     try {
-      const vault = await openVault(database, config);
+      const vault = await openVault(database, config, {
+        onDenialLost: (error) => log.logger.error({ err: error }, "a denial could not be recorded in the audit log"),
+      });
       const queue = await openQueue(config, database);
       return new Service(config, { database, vault, queue, log });
     } catch (error) {
@@ -74,7 +82,7 @@ export class Service {
     await this.#sandbox.warmUp();
     const parts = {
       database: this.database,
-      vault: this.vault,
+      vault: this.vault.as({ kind: "system", id: "worker" }),
       store: this.store,
       sandbox: this.#sandbox,
       log: this.log,
@@ -93,6 +101,7 @@ export class Service {
     await this.#worker.ready();
     this.#leases = keepLeases(this.store, parts);
     this.#cancels = watchCancels(this.store, parts);
+    this.#unused = endUnusedVersions(parts);
     this.log.logger.info(
       {
         queue: this.queue.name,
@@ -112,16 +121,28 @@ export class Service {
     return await submitRun(this.store, this.queue, job);
   }
 
-  /** Saves a step as the next version of it, or as a new one. */
-  async saveStep(step: NewStep): Promise<SavedStep> {
-    return await saveStep(this.database, step);
+  /**
+   * Saves a step as the next version of it, or as a new one, for who may; with `checked` only one whose references would
+   * resolve. Throws ERR_STEP_REFERENCES, what `checkStep` throws, and what `authorize` and `saveStep` of runs/ throw.
+   */
+  async saveStep(
+    { checked = false, ...step }: Omit<NewStep, "by"> & { checked?: boolean },
+    author: Actor = operator,
+  ): Promise<SavedStep> {
+    await this.vault.as(author).authorize("step.write", { projectId: step.projectId });
+    if (checked) requireReferences(await this.checkStep(step, author));
+    return await saveStep(this.database, { ...step, by: { kind: author.kind, id: author.id } });
   }
 
-  /** The result of a submitted run, once it has ended. */
-  async result(runId: string, timeoutMs: number = resultTimeMsMax): Promise<RunResult> {
-    const told = await this.queue.waitForResult(runId, timeoutMs);
-    // The queue's copy has lost the order of object keys on PostgreSQL; a job that was no run has only that one.
-    return (await this.store.result(runId)) ?? told;
+  /** Whether a step could run if it was saved now: which of its references to secrets would fail, and why. */
+  async checkStep(step: StepToCheck, author: Actor = operator): Promise<StepCheck> {
+    const { vault, config } = this;
+    return await checkStep({ sandbox: this.#sandbox, vault, limitMaxima: config.limitMaxima }, step, author);
+  }
+
+  /** The result of a run of this project, once it has ended. Throws ERR_RUN_UNKNOWN, also for another project's run. */
+  async result(projectId: string, runId: string, timeoutMs: number = resultTimeMsMax): Promise<RunResult> {
+    return await waitForRun(this.store, this.queue, { projectId, runId, timeoutMs });
   }
 
   /** Asks for the end of a queued or running run. False when the project has no such run, or it has ended. */
@@ -135,6 +156,7 @@ export class Service {
     await this.#worker?.close();
     this.#leases?.stop();
     this.#cancels?.stop();
+    this.#unused?.stop();
     await this.#sandbox.close();
     await this.queue.close();
     await this.database.close();

@@ -9,6 +9,8 @@ import { limitNames, type Limits, limitTable, type StepLimits } from "../protoco
 import { loadProjectNetwork, loadStep } from "../runs/steps.ts";
 
 export interface StepPlan {
+  /** Of a saved step, the version that was loaded: a newer one may have been saved since. */
+  readonly version?: number | undefined;
   readonly language: Language;
   readonly code: string;
   readonly inputs: Record<string, Json>;
@@ -25,6 +27,7 @@ export async function planStep(database: Database, job: Job, maxima: Limits): Pr
     loadProjectNetwork(database, job.projectId),
   ]);
   return {
+    ...("version" in step && { version: step.version }),
     language: step.language,
     code: step.code,
     inputs: step.inputs ?? {},

@@ -10,9 +10,10 @@ const config = parseConfig(process.env);
 const database = await openDatabase(config);
 try {
   const vault = await openVault(database, config);
-  const organization = await vault.createOrganization("Acme");
-  const project = await vault.createProject(organization.id, "Support agents");
-  await vault.setSecret(project.id, name, (await text(process.stdin)).trimEnd());
+  const organization = await vault.tenancy.createOrganization("Acme");
+  const project = await vault.tenancy.createProject({ organizationId: organization.id, name: "Support agents" });
+  const value = (await text(process.stdin)).trimEnd();
+  await vault.secrets.set({ place: { projectId: project.id }, name, value });
   process.stdout.write(`${project.id}\n`);
 } finally {
   await database.close();

@@ -32,7 +32,13 @@ const job = await queue.add("step", payload, {
   removeOnComplete: { age: 3_600 },
   removeOnFail: { age: 3_600 },
 });
-const result: unknown = await job.waitUntilFinished(events, 60_000);
+// Events may be lost on this backend: a wait is short, and the next one looks at the job first.
+let result: unknown;
+for (const end = Date.now() + 60_000; result === undefined && Date.now() < end;) {
+  result = await job.waitUntilFinished(events, 1_000).catch(async (error: unknown) => {
+    if ((await job.getState()) === "failed") throw error;
+  });
+}
 process.stdout.write(`${JSON.stringify(result)}\n`);
 
 await events.close();

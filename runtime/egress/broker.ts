@@ -153,7 +153,8 @@ export class EgressBroker {
     const { hop: filled, fields } = await this.#withSecrets(hop, open, signal);
     const pinned = await abortable(pinTarget(hop.url, this.#options), signal);
     open.record.rule = rule;
-    const pool = connections.to({ projectId, origin: hop.url.origin, pinned });
+    const { connectTimeMsMax } = limits;
+    const pool = connections.to({ projectId, origin: hop.url.origin, pinned, connectTimeMsMax });
     open.record.bytesSent = filled.body?.length ?? 0;
     this.#countUpload(open.record.bytesSent, hop);
     const answer = await exchange(pool, filled, {

@@ -13,8 +13,8 @@ import type { PinnedAddress } from "./address.ts";
 const connectionsPerServerMax = 256;
 const poolsMax = 512;
 const poolsPerProjectMax = 64;
-/** Above every limit of a run: this one frees what runs have given up waiting for. */
-const connectTimeMsMax = 60_000;
+/** After a run's own limit, whose timer is exact and says so: this one frees what the run has given up waiting for. */
+const connectTimeMsMore = 1_000;
 const keepAliveMs = 4_000;
 const headerBytesMax = 65_536;
 
@@ -22,10 +22,12 @@ export interface Target {
   readonly projectId: string;
   readonly origin: string;
   readonly pinned: PinnedAddress;
+  /** The run's limit. Runs with another one have connections of their own, as connecting takes as long as it may. */
+  readonly connectTimeMsMax: number;
 }
 
 export class Connections {
-  /** By project, origin and address; the longest unused first. */
+  /** By project, origin, address and limit; the longest unused first. */
   #pools = new Map<string, Pool>();
   #certificates: string[] | undefined;
   #ended = false;
@@ -37,14 +39,14 @@ export class Connections {
   }
 
   /** Connections to one server for one project. */
-  to({ projectId, origin, pinned }: Target): Pool {
-    const key = `${projectId} ${origin} ${pinned.address}`;
-    const pool = this.#pools.get(key) ?? this.#open(origin, pinned);
+  to(target: Target): Pool {
+    const { projectId, origin, pinned, connectTimeMsMax } = target;
+    const key = `${projectId} ${origin} ${pinned.address} ${connectTimeMsMax}`;
+    const known = this.#pools.get(key);
+    const pool = known ?? this.#open(target);
     this.#pools.delete(key);
     this.#pools.set(key, pool);
-    if (this.#pools.size > poolsMax) this.#endOldest(key, "");
-    const mine = [...this.#pools.keys()].filter((each) => each.startsWith(`${projectId} `));
-    if (mine.length > poolsPerProjectMax) this.#endOldest(key, `${projectId} `);
+    if (known === undefined) this.#makeRoom(key, `${projectId} `);
     return pool;
   }
 
@@ -56,7 +58,7 @@ export class Connections {
     await Promise.all(pools.map(async (pool) => await pool.destroy()));
   }
 
-  #open(origin: string, pinned: PinnedAddress): Pool {
+  #open({ origin, pinned, connectTimeMsMax }: Target): Pool {
     if (this.#ended) throw new StepvaultError("ERR_EGRESS_FAILED", "Cannot connect: the sandbox is closing");
     return new Pool(origin, {
       connections: connectionsPerServerMax,
@@ -66,7 +68,7 @@ export class Connections {
       maxHeaderSize: headerBytesMax,
       allowH2: false,
       connect: {
-        timeout: connectTimeMsMax,
+        timeout: connectTimeMsMax + connectTimeMsMore,
         lookup: (_hostname, options, callback) => {
           if (options.all) callback(null, [pinned]);
           else callback(null, pinned.address, pinned.family);
@@ -74,6 +76,12 @@ export class Connections {
         ...(this.#certificates === undefined ? {} : { ca: this.#certificates }),
       },
     });
+  }
+
+  #makeRoom(inHand: string, project: string): void {
+    if (this.#pools.size > poolsMax) this.#endOldest(inHand, "");
+    const count = [...this.#pools.keys()].filter((each) => each.startsWith(project)).length;
+    if (count > poolsPerProjectMax) this.#endOldest(inHand, project);
   }
 
   /** Ends the longest unused of those that begin so, one without requests if there is one; never the one in hand. */

@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { kmsServiceNames, kmsServices } from "../helpers/kms-services.ts";
 
 const main = path.join(import.meta.dirname, "../../cli/main.ts");
 let folder: string;
@@ -49,7 +50,8 @@ test("a machine that can run steps passes, and nothing is made", async () => {
 });
 
 test("every wrong part is named at once, without the passwords in the settings", async () => {
-  writeFileSync(path.join(folder, "master.key"), "not-to-be-shown", { mode: 0o644 });
+  const file = path.join(folder, "master.key");
+  writeFileSync(file, "not-to-be-shown", { mode: 0o644 });
   const { code, checks, text } = await doctor({
     STEPVAULT_DATABASE_URL: "postgres://user:hunter2@127.0.0.1:1/none",
     STEPVAULT_REDIS_URL: "redis://:hunter2@127.0.0.1:1",
@@ -61,6 +63,7 @@ test("every wrong part is named at once, without the passwords in the settings",
   );
   expect(checks["master key"]?.detail).toContain("mode 0644");
   expect(text).not.toMatch(/hunter2|not-to-be-shown/);
+  rmSync(file);
 });
 
 test("a Redis that is there passes", async () => {
@@ -72,4 +75,35 @@ test("wrong settings are listed by key and rule, not by value", async () => {
   expect([code, checks["settings"]?.verdict]).toEqual([4, "fail"]);
   expect(checks["settings"]?.detail).toMatch(/STEPVAULT_MASTER_KEY.*STEPVAULT_ISOLATION/s);
   expect(text).not.toContain("pasted");
+});
+
+describe.each(kmsServiceNames)("with a root key in %s", (name) => {
+  test("the service passes when its key wraps and unwraps, and fails with the reason when it does not", async () => {
+    const credentials = mkdtempSync(path.join(tmpdir(), "stepvault-doctor-kms-"));
+    const { server, settings } = await kmsServices[name](credentials);
+    // What leads to credentials; the rest of this process's environment is not handed on.
+    const found = Object.entries(process.env).filter(([key]) => /^(AWS|GOOGLE|GCE|METADATA|CLOUDSDK)_/.test(key));
+    const env = { ...(Object.fromEntries(found) as Record<string, string>), ...settings };
+    const { checks, text } = await doctor(env);
+    expect(checks["kms"]).toMatchObject({
+      verdict: "ok",
+      detail: `${server.source} answers, and its key wraps and unwraps`,
+    });
+    expect(checks["master key"]).toMatchObject({ verdict: "ok", detail: "in STEPVAULT_KMS" });
+    expect(checks["kms next"]).toBeUndefined();
+    const { STEPVAULT_KMS: next = "", STEPVAULT_KMS_ENDPOINT: endpoint } = settings;
+    await server.close();
+    const away = await doctor({
+      ...env,
+      STEPVAULT_KMS_NEXT: next,
+      ...(endpoint && { STEPVAULT_KMS_NEXT_ENDPOINT: endpoint }),
+    });
+    expect(away.code).toBe(4);
+    for (const check of ["kms", "kms next"]) {
+      expect(away.checks[check]).toMatchObject({ verdict: "fail", detail: expect.stringContaining("ECONNREFUSED") });
+    }
+    for (const secret of server.secrets) expect(text + away.text).not.toContain(secret);
+    vi.unstubAllEnvs();
+    rmSync(credentials, { recursive: true });
+  });
 });

@@ -1,6 +1,6 @@
 /**
  * Goal: a secrets file gives each secret its value and policy, and a wrong one is told by entry and rule, never by what
- * stands in it. Real files.
+ * stands in it. Real files. What the formats mean is tested with vault/secrets-text.ts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -55,13 +55,31 @@ describe("a secrets file", () => {
       [
         "SEALED",
         "12345678",
-        { sealed: true, hosts: ["*.example.com"], places: { ...readablePolicy.places, body: true } },
+        { ...readablePolicy, sealed: true, hosts: ["*.example.com"], places: { ...readablePolicy.places, body: true } },
       ],
     ]);
   });
 
   test("that does not exist is told by its role", () => {
     expect(() => readSecretsFile(path.join(folder, "hunter2"))).toThrow("Cannot read the secrets file: ENOENT");
+  });
+
+  test("that is not UTF-8 is refused, as its values would become other ones in silence", () => {
+    const file = path.join(folder, "secrets");
+    for (const bytes of [Buffer.from("A=hunter2-\u00e9", "latin1"), Buffer.from("\uFEFFA=hunter2", "utf16le")]) {
+      writeFileSync(file, bytes);
+      expect(() => readSecretsFile(file)).toThrow("Cannot read the secrets file: it is not UTF-8 text");
+    }
+  });
+
+  test("with several faults tells all of them, and gives no secret", () => {
+    expect(failureOf("A=1\nhunter2\nB='hunter2'hunter2\na=2\n")).toMatchObject({
+      code: "ERR_SECRETS_TEXT_INVALID",
+      message:
+        "Cannot read the secrets file: 3 faults: line 2: it has no = after a name; " +
+        'line 3: text follows its closing quote; within double quotes a quote is \\"; ' +
+        "line 4: its name differs in case only from that of line 1",
+    });
   });
 });
 
@@ -76,7 +94,7 @@ describe("a wrong secrets file is not repeated", () => {
     const failure = failureOf({ FIRST: "one", hunter2: { value: "hunter2-hunter2", ...policy } });
     expect(failure).toMatchObject({
       code: "ERR_SECRET_POLICY_INVALID",
-      message: `Cannot read entry 2 of the secrets file: ${rule}`,
+      message: `Cannot read the secrets file: entry 2: ${rule}`,
     });
     expect(failure.message).not.toContain("hunter2");
   });
@@ -88,7 +106,7 @@ describe("a wrong secrets file is not repeated", () => {
     expect(failureOf({ FIRST: "one", KEY: { value, sealed: true, hosts: ["a.b"] } })).toMatchObject({
       code: "ERR_SECRET_VALUE_INVALID",
       message:
-        "Cannot read entry 2 of the secrets file: its value has 7 characters, blanks around it aside; a sealed one needs 8",
+        "Cannot read the secrets file: entry 2: its value has 7 characters, blanks around it aside; a sealed one needs 8",
     });
   });
 
@@ -101,16 +119,24 @@ describe("a wrong secrets file is not repeated", () => {
   ])("with %s for an entry", (_, entry) => {
     expect(failureOf({ FIRST: "one", KEY: entry })).toMatchObject({
       code: "ERR_SECRET_VALUE_INVALID",
-      message: "Cannot read the secrets file: entry 2 is neither a string nor an object whose value is one",
+      message: "Cannot read the secrets file: entry 2: it is neither a string nor an object whose value is one",
     });
   });
 
   test.each([
-    ["JSON that does not parse", "{ hunter2", "it is not a JSON object"],
-    ["an empty value", { A: { value: "" } }, "entry 1 has a value of 0 bytes"],
-    ["a value too large", { A: "x".repeat(secretValueBytesMax + 1) }, "entry 1 has a value of 65537 bytes"],
-    ["an .env line without a value", "A=1\nhunter2\n", "line 2 has no valid name"],
-    ["a name that is none", { "hunter2!": "one" }, "entry 1 has no valid name"],
+    ["JSON that does not parse", "{ hunter2", "text: it is not a JSON object"],
+    ["an empty value", { A: { value: "" } }, "entry 1: its value has 0 bytes; 1 to 65536 are allowed"],
+    [
+      "a value too large",
+      { A: "x".repeat(secretValueBytesMax + 1) },
+      "entry 1: its value has 65537 bytes; 1 to 65536 are allowed",
+    ],
+    ["an .env line without a value", "A=1\nhunter2\n", "line 2: it has no = after a name"],
+    [
+      "a name that is none",
+      { "hunter2!": "one" },
+      "entry 1: its name of 8 characters is not a letter or underscore, then letters, digits, underscores; at most 128",
+    ],
   ])("with %s", (_, content, why) => {
     expect(failureOf(content).message).toBe(`Cannot read the secrets file: ${why}`);
   });

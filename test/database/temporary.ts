@@ -10,11 +10,13 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Database, openDatabase } from "../../database/connection.ts";
 import { type Config, parseConfig } from "../../protocol/config.ts";
+import { expectNoValues, type SearchOptions } from "../helpers/no-values.ts";
 
 export interface Temporary {
   readonly config: Config;
   readonly database: Database;
-  dispose(): Promise<void>;
+  /** Removes it all, and throws when a value or a key was left where it must not be. */
+  dispose(search?: SearchOptions): Promise<void>;
 }
 
 /** An open database in a temporary data directory. */
@@ -25,9 +27,13 @@ export async function openTemporary(): Promise<Temporary> {
   return {
     config,
     database,
-    async dispose() {
-      await database.close();
-      await rm(dataDir, { recursive: true, force: true });
+    async dispose(search) {
+      try {
+        await expectNoValues(database, config, search);
+      } finally {
+        await database.close();
+        await rm(dataDir, { recursive: true, force: true });
+      }
     },
   };
 }

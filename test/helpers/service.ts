@@ -3,10 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { inject } from "vitest";
+import { openDatabase } from "../../database/connection.ts";
 import { parseConfig } from "../../protocol/config.ts";
 import type { JobInput, RunEvent, RunResult } from "../../protocol/job.ts";
 import { createServiceLog } from "../../worker/log.ts";
 import { Service } from "../../worker/service.ts";
+import { expectNoValues, type SearchOptions } from "./no-values.ts";
+import { createOrganization, createProject } from "./vault.ts";
 
 export interface TestService {
   readonly service: Service;
@@ -17,12 +20,13 @@ export interface TestService {
   /** Submits a job of the project and waits for its result. */
   run(job: Omit<JobInput, "projectId">): Promise<RunResult>;
   events(runId: string): Promise<RunEvent[]>;
+  /** Removes it all, and throws when a value or a key was left in the database, the queue or the log. */
   close(): Promise<void>;
 }
 
 export async function openTestService(
   settings: Record<string, string> = {},
-  { worker = true } = {},
+  { worker = true, search = {} }: { worker?: boolean; search?: SearchOptions } = {},
 ): Promise<TestService> {
   const folder = mkdtempSync(path.join(tmpdir(), "stepvault-test-"));
   mkdirSync(folder, { recursive: true });
@@ -38,19 +42,26 @@ export async function openTestService(
     config,
     createServiceLog(config.logLevel, { write: (line) => void log.push(line) }),
   );
-  const organization = await service.vault.createOrganization("Test");
-  const { id: projectId } = await service.vault.createProject(organization.id, "Test project");
+  const organization = await createOrganization(service.vault, "Test");
+  const { id: projectId } = await createProject(service.vault, organization.id, "Test project");
   if (worker) await service.startWorker();
   return {
     service,
     projectId,
     folder,
     log,
-    run: async (job) => await service.result(await service.submit({ projectId, ...job }), 60_000),
+    run: async (job) => await service.result(projectId, await service.submit({ projectId, ...job }), 60_000),
     events: async (runId) => await service.store.listEvents(projectId, runId),
     async close() {
-      await service.close();
-      rmSync(folder, { recursive: true, force: true });
+      // Held open beyond the service, so that what it does last is searched too.
+      const database = await openDatabase(config);
+      try {
+        await service.close();
+        await expectNoValues(database, config, { ...search, texts: { "the service's log": log.join("\n") } });
+      } finally {
+        await database.close();
+        rmSync(folder, { recursive: true, force: true });
+      }
     },
   };
 }

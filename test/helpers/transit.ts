@@ -1,63 +1,40 @@
 /**
  * A local server that speaks the Transit engine of HashiCorp Vault and OpenBao, as far as vault/kms-transit.ts uses it:
  * encrypt, decrypt, read and rotate of an aes256-gcm96 key with versions and associated data, and the answers when a token
- * is wrong, the server sealed, or silent. Written from the engine's documentation; it is not the engine.
+ * is wrong or the server sealed. Written from the engine's documentation; it is not the engine.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { text } from "node:stream/consumers";
+import { type KmsReply, type KmsRequestSeen, type KmsServer, listen } from "./kms-server.ts";
 
-export interface TransitServer {
-  /** For STEPVAULT_KMS. */
-  readonly source: string;
+export interface TransitServer extends KmsServer {
   readonly token: string;
-  /** Operations that were asked for, such as `decrypt`. */
-  readonly calls: string[];
-  /** Bodies and URLs as they came. */
-  readonly seen: string[];
-  state: "up" | "sealed" | "silent";
   minDecryptionVersion: number;
-  rotate(): void;
-  /** Stops answering at all; the port is closed. */
-  close(): Promise<void>;
 }
+
+/** All of these servers know the same one. */
+const token = `hvs.${randomBytes(12).toString("base64url")}`;
 
 export async function startTransit(name = "stepvault"): Promise<TransitServer> {
   const versions = [randomBytes(32)];
-  const server = createServer((request, response) => {
-    void answer(request).then(({ status, body }) => reply(response, status, body));
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const transit: TransitServer = {
-    source: `transit:http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/transit/keys/${name}`,
-    token: `hvs.${randomBytes(12).toString("base64url")}`,
+  const listening = await listen(answer, failure(503, "Vault is sealed"));
+  const transit: TransitServer = Object.assign(listening, {
+    source: `transit:${listening.origin}/v1/transit/keys/${name}`,
+    token,
+    secrets: [token],
     calls: [],
-    seen: [],
-    state: "up",
     minDecryptionVersion: 1,
     rotate: () => void versions.push(randomBytes(32)),
-    async close() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
+  });
   return transit;
 
-  async function answer(request: IncomingMessage): Promise<{ status: number; body: object }> {
-    const body = await text(request);
-    transit.seen.push(`${request.url ?? ""} ${body}`);
-    if (transit.state === "silent") return await new Promise(() => {});
-    if (transit.state === "sealed") return failure(503, "Vault is sealed");
-    if (request.headers["x-vault-token"] !== transit.token) return failure(403, "permission denied");
-    const [, operation = "", key] = /^\/v1\/transit\/(encrypt|decrypt|keys)\/([\w.-]+)$/.exec(request.url ?? "") ?? [];
-    transit.calls.push(operation);
+  async function answer({ url, headers, body }: KmsRequestSeen): Promise<KmsReply> {
+    if (headers["x-vault-token"] !== token) return failure(403, "permission denied");
+    const [, operation = "", key] = /^\/v1\/transit\/(encrypt|decrypt|keys)\/([\w.-]+)$/.exec(url) ?? [];
+    transit.calls.push(operation === "keys" ? "describe" : operation);
     if (key !== name) return operation === "keys" ? failure(404) : failure(400, "encryption key not found");
     if (operation === "keys") {
-      return {
-        status: 200,
-        body: { data: { name, type: "aes256-gcm96", latest_version: versions.length, supports_encryption: true } },
-      };
+      const data = { name, type: "aes256-gcm96", latest_version: versions.length, supports_encryption: true };
+      return { status: 200, body: { data } };
     }
     const input = JSON.parse(body) as Record<string, string>;
     const associated = Buffer.from(input["associated_data"] ?? "", "base64");
@@ -66,7 +43,7 @@ export async function startTransit(name = "stepvault"): Promise<TransitServer> {
       : decrypt(input["ciphertext"] ?? "", associated);
   }
 
-  function encrypt(plaintext: Buffer, associated: Buffer): { status: number; body: object } {
+  function encrypt(plaintext: Buffer, associated: Buffer): KmsReply {
     const nonce = randomBytes(12);
     const cipher = createCipheriv("aes-256-gcm", versions.at(-1)!, nonce).setAAD(associated);
     const sealed = Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
@@ -74,7 +51,7 @@ export async function startTransit(name = "stepvault"): Promise<TransitServer> {
     return { status: 200, body: { data: { ciphertext, key_version: versions.length } } };
   }
 
-  function decrypt(ciphertext: string, associated: Buffer): { status: number; body: object } {
+  function decrypt(ciphertext: string, associated: Buffer): KmsReply {
     const [, version = "", base64 = ""] = /^vault:v(\d+):([A-Za-z0-9+/=]+)$/.exec(ciphertext) ?? [];
     const key = versions[Number(version) - 1];
     const sealed = Buffer.from(base64, "base64");
@@ -93,10 +70,6 @@ export async function startTransit(name = "stepvault"): Promise<TransitServer> {
   }
 }
 
-function failure(status: number, ...errors: string[]): { status: number; body: object } {
+function failure(status: number, ...errors: string[]): KmsReply {
   return { status, body: { errors } };
-}
-
-function reply(response: ServerResponse, status: number, body: object): void {
-  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
 }

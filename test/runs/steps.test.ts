@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
 import type { NetworkPolicy, StepInput } from "../../protocol/job.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
+import { createProject } from "../helpers/vault.ts";
 
 let stepvault: TestService;
 beforeAll(async () => {
@@ -34,11 +35,11 @@ describe("a saved step", () => {
   });
   test("is of one project: another one can neither run nor push it", async () => {
     const { id } = await save(step("return 1"));
-    const { id: organization } = (await stepvault.service.vault.listOrganizations())[0]!;
-    const { id: projectId } = await stepvault.service.vault.createProject(organization, "Other");
+    const { id: organization } = (await stepvault.service.vault.tenancy.listOrganizations())[0]!;
+    const { id: projectId } = await createProject(stepvault.service.vault, organization, "Other");
     await expect(save(step("return 2"), { id, projectId })).rejects.toMatchObject({ code: "ERR_STEP_UNKNOWN" });
     const runId = await stepvault.service.submit({ projectId, step: { id } });
-    expect((await stepvault.service.result(runId, 30_000)).error?.code).toBe("ERR_STEP_UNKNOWN");
+    expect((await stepvault.service.result(projectId, runId, 30_000)).error?.code).toBe("ERR_STEP_UNKNOWN");
   });
   test.each([
     [
@@ -63,7 +64,7 @@ describe("a saved step", () => {
 
 describe("a project's network policy", () => {
   const reach = async (network: NetworkPolicy | null, own: NetworkPolicy) => {
-    await stepvault.service.vault.setProjectNetwork(stepvault.projectId, network);
+    await stepvault.service.vault.tenancy.setProjectNetwork({ projectId: stepvault.projectId, network });
     // Private, so that nothing is sent even where both policies allow it.
     const code = "try { await fetch('http://10.0.0.1/') } catch (e) { return e.message }";
     return (await stepvault.run({ step: step(code, { network: own }) })).output;
@@ -92,7 +93,10 @@ describe("a project's network policy", () => {
     },
   );
   test("is checked when it is set", async () => {
-    const set = stepvault.service.vault.setProjectNetwork(stepvault.projectId, ["sk live key"]);
+    const set = stepvault.service.vault.tenancy.setProjectNetwork({
+      projectId: stepvault.projectId,
+      network: ["sk live key"],
+    });
     await expect(set).rejects.toMatchObject({
       code: "ERR_NETWORK_POLICY_INVALID",
       message: expect.not.stringContaining("sk live"),

@@ -217,7 +217,8 @@ describe("what is performed", () => {
         event: "project.renamed",
         outcome: "denied",
         class: "authorization",
-        reason: "project.manage",
+        reason: "ERR_FORBIDDEN",
+        details: { action: "project.manage" },
         actor: { kind: "key", id: "k1" },
       },
     ]);

@@ -1,42 +1,35 @@
 /**
  * Setting, switching, removing and listing credentials. Goal: one slot per integration and level, changed only by those who
  * may and past the gates; of a replaced or removed value nothing is left; no value in a list, an event or an error. Real
- * PostgreSQL; values are sealed by vault/crypto.ts under a key per place.
+ * PostgreSQL and keys. What somebody with the database does is in credential-manifest.test.ts.
  */
-import { createHash } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
 import { integrations } from "../../protocol/integrations.ts";
+import { contextFor } from "../../vault/acting.ts";
 import { type Actor, operator } from "../../vault/actor.ts";
 import { listAudit } from "../../vault/audit.ts";
 import type { Place } from "../../vault/authorize.ts";
 import {
-  type CredentialSealer,
+  type CredentialContext,
   listCredentials,
   removeCredential,
-  type SealPlace,
   setCredential,
   switchCredential,
 } from "../../vault/credentials.ts";
-import { open, seal } from "../../vault/crypto.ts";
 import { explainCredential, listEffective, resolveCredential } from "../../vault/effective.ts";
-import { setEditorsManage, setStanding } from "../../vault/gates.ts";
+import { type Gates, setEditorsManage, setStanding } from "../../vault/gates.ts";
+import { type MasterKey, openMasterKey } from "../../vault/master-key.ts";
 import { setOrganizationMember, setProjectMember } from "../../vault/members.ts";
-import type { ActContext } from "../../vault/perform.ts";
 import { createOrganization, createProject } from "../../vault/tenancy.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
 
-const keyOf = ({ organizationId, projectId = "" }: SealPlace): Buffer =>
-  createHash("sha256").update(`${organizationId} ${projectId}`).digest();
-const sealer: CredentialSealer = {
-  seal: async (_, place, context, plaintext) => seal(keyOf(place), context, plaintext),
-  open: async (_, place, context, blob) => open(keyOf(place), context, blob),
-};
-const off = { sealer, gates: { planGate: false, rolloutGate: false } };
-const on = { sealer, gates: { planGate: true, rolloutGate: true } };
+const off: Gates = { planGate: false, rolloutGate: false };
+const on: Gates = { planGate: true, rolloutGate: true };
 const value = "hunter2-hunter2";
 
 let temporary: Temporary;
+let master: MasterKey;
 let organizationId: string;
 let projectId: string;
 let organization: Place;
@@ -44,8 +37,12 @@ let project: Place;
 
 beforeAll(async () => {
   temporary = await openTemporary();
+  master = await openMasterKey(temporary.database, temporary.config);
 });
-afterAll(async () => await temporary.dispose());
+afterAll(async () => {
+  master.close();
+  await temporary.dispose();
+});
 
 beforeEach(async () => {
   const { database } = temporary;
@@ -61,14 +58,13 @@ beforeEach(async () => {
   }
 });
 
-function as(who: string | Actor = operator): ActContext {
+function as(who: string | Actor = operator, gates = off): CredentialContext {
   const actor: Actor = typeof who === "string" ? { kind: "person", id: who } : who;
-  const { database } = temporary;
-  return { database, actor, withAuditKey: async (_client, _organization, work) => await work(Buffer.alloc(32, 7)) };
+  return { ...contextFor(temporary.database, master, actor), master, gates };
 }
 
-async function set(place: Place, who?: string | Actor, tools = off): Promise<number> {
-  return await setCredential(as(who), tools, { place, integration: "openai", fields: { api_key: value } });
+async function set(place: Place, who?: string | Actor, gates = off): Promise<number> {
+  return await setCredential(as(who, gates), { place, integration: "openai", fields: { api_key: value } });
 }
 
 async function failureOf(work: Promise<unknown>): Promise<Error & { code: string }> {
@@ -104,10 +100,18 @@ describe("a slot", () => {
     await set(project);
     await removeCredential(as(), { place: project, integration: "openai" });
     expect(await ciphertexts()).toEqual([]);
+    await expect(listCredentials(as(), project)).resolves.toEqual([]);
     const again = { place: project, integration: "openai" };
     const unknown = { code: "ERR_CREDENTIAL_UNKNOWN", message: expect.stringContaining("the project has none") };
     await expect(removeCredential(as(), again)).rejects.toMatchObject(unknown);
-    await expect(switchCredential(as(), off, { ...again, enabled: true })).rejects.toMatchObject(unknown);
+    await expect(switchCredential(as(), { ...again, enabled: true })).rejects.toMatchObject(unknown);
+  });
+
+  test("uses the number of a version once, also after the one with it was removed", async () => {
+    await set(project);
+    await set(project);
+    await removeCredential(as(), { place: project, integration: "openai" });
+    await expect(set(project)).resolves.toBe(3);
   });
 
   async function ciphertexts(): Promise<string[]> {
@@ -139,10 +143,10 @@ describe("gates", () => {
   test("requirement 3: an enterprise organization that is not rolled out is refused with a reason of its own", async () => {
     await setStanding(as(), { organizationId, plan: "enterprise" });
     await expect(set(organization, "owner", on)).rejects.toMatchObject(pending);
-    const planOnly = { sealer, gates: { planGate: true, rolloutGate: false } };
+    const planOnly = { planGate: true, rolloutGate: false };
     await expect(set(organization, "owner", planOnly)).resolves.toBe(1);
     const switchOn = { place: organization, integration: "openai", enabled: true };
-    await expect(switchCredential(as(), on, switchOn)).rejects.toMatchObject(pending);
+    await expect(switchCredential(as(operator, on), switchOn)).rejects.toMatchObject(pending);
     await setStanding(as(), { organizationId, rolledOut: true });
     await expect(set(organization, "owner", on)).resolves.toBe(2);
   });
@@ -155,7 +159,7 @@ describe("gates", () => {
 
   test("do not keep anybody from switching off and removing", async () => {
     await set(organization);
-    await switchCredential(as(), on, { place: organization, integration: "openai", enabled: false });
+    await switchCredential(as(operator, on), { place: organization, integration: "openai", enabled: false });
     await removeCredential(as(), { place: organization, integration: "openai" });
     await expect(listCredentials(as(), organization)).resolves.toEqual([]);
   });
@@ -181,10 +185,10 @@ describe("who may", () => {
       await expect(set(project, who)).rejects.toMatchObject(forbidden(/project admin, editor/));
     await expect(set(project, "member")).rejects.toMatchObject({ code: "ERR_PROJECT_UNKNOWN" });
     const request = { projectId, integration: "openai" };
-    await expect(explainCredential(as("project viewer"), off, request)).resolves.toMatchObject({
+    await expect(explainCredential(as("project viewer"), request)).resolves.toMatchObject({
       winner: { version: 4 },
     });
-    await expect(resolveCredential(as("project viewer"), off, request)).rejects.toMatchObject(forbidden(/builder/));
+    await expect(resolveCredential(as("project viewer"), request)).rejects.toMatchObject(forbidden(/builder/));
   });
 
   test("requirement 8: a deployment can take a project's credentials from editors", async () => {
@@ -197,9 +201,7 @@ describe("who may", () => {
     await expect(set(project, key)).rejects.toMatchObject(forbidden(/project admin/));
     await expect(set(project, "project admin")).resolves.toBe(1);
     await expect(removeCredential(as("project editor"), place)).rejects.toMatchObject(denied);
-    await expect(switchCredential(as("project editor"), off, { ...place, enabled: false })).rejects.toMatchObject(
-      denied,
-    );
+    await expect(switchCredential(as("project editor"), { ...place, enabled: false })).rejects.toMatchObject(denied);
     await expect(setEditorsManage(as("project editor"), { organizationId, allowed: true })).rejects.toMatchObject(
       forbidden(/./),
     );
@@ -215,18 +217,18 @@ describe("who may", () => {
     const stranger = { organizationId: elsewhere, personId: "stranger", name: "Stranger", role: "owner" } as const;
     await setOrganizationMember(temporary.database, stranger);
     const answers = async (place: Place): Promise<string[]> => {
-      const context = as("stranger");
+      const context = as("stranger", on);
       const request = { place, integration: "openai" };
       const works: Promise<unknown>[] = [
         set(place, "stranger", on),
         removeCredential(context, request),
-        switchCredential(context, on, { ...request, enabled: false }),
+        switchCredential(context, { ...request, enabled: false }),
         listCredentials(context, place),
       ];
       if ("projectId" in place) {
-        works.push(resolveCredential(context, on, { ...place, integration: "openai" }));
-        works.push(explainCredential(context, on, { ...place, integration: "openai" }));
-        works.push(listEffective(context, on, place.projectId));
+        works.push(resolveCredential(context, { ...place, integration: "openai" }));
+        works.push(explainCredential(context, { ...place, integration: "openai" }));
+        works.push(listEffective(context, place.projectId));
       } else works.push(setEditorsManage(context, { ...place, allowed: true }));
       const failures = await Promise.all(works.map(failureOf));
       const id = "projectId" in place ? place.projectId : place.organizationId;
@@ -242,16 +244,16 @@ describe("switching", () => {
     const request = { projectId, integration: "openai" };
     const slot = { place: project, integration: "openai" };
     await set(project);
-    await switchCredential(as("project editor"), off, { ...slot, enabled: false });
+    await switchCredential(as("project editor"), { ...slot, enabled: false });
     await expect(listCredentials(as(), project)).resolves.toMatchObject([{ disabled: true, version: 1 }]);
-    await expect(resolveCredential(as(), off, request)).rejects.toMatchObject({
+    await expect(resolveCredential(as(), request)).rejects.toMatchObject({
       code: "ERR_CREDENTIAL_DISABLED",
       message: expect.stringContaining("its value stays stored until it is removed"),
     });
-    await switchCredential(as(), off, { ...slot, enabled: true });
-    const { secret } = await resolveCredential(as(), off, request);
+    await switchCredential(as(), { ...slot, enabled: true });
+    const { secret } = await resolveCredential(as(), request);
     expect(secret.get("api_key")?.expose()).toBe(value);
-    await switchCredential(as(), off, { ...slot, enabled: false });
+    await switchCredential(as(), { ...slot, enabled: false });
     await set(project);
     await expect(listCredentials(as(), project)).resolves.toMatchObject([{ disabled: false, version: 2 }]);
   });
@@ -267,8 +269,8 @@ describe("what can be stored", () => {
       };
       const fields = { token: value };
       for (const place of [organization, project])
-        await expect(setCredential(as(), off, { place, integration: id, fields })).rejects.toMatchObject(refused);
-      await expect(resolveCredential(as(), off, { projectId, integration: id })).rejects.toMatchObject(refused);
+        await expect(setCredential(as(), { place, integration: id, fields })).rejects.toMatchObject(refused);
+      await expect(resolveCredential(as(), { projectId, integration: id })).rejects.toMatchObject(refused);
     },
   );
 
@@ -295,8 +297,8 @@ describe("what can be stored", () => {
     async (id, fields) => {
       expect(integrations.get(id)).toMatchObject({ class: "model", oauth: false });
       // An id in any case is the same project, whose value opens.
-      await setCredential(as(), off, { place: { projectId: projectId.toUpperCase() }, integration: id, fields });
-      const { clear, secret } = await resolveCredential(as(), off, { projectId, integration: id });
+      await setCredential(as(), { place: { projectId: projectId.toUpperCase() }, integration: id, fields });
+      const { clear, secret } = await resolveCredential(as(), { projectId, integration: id });
       const exposed = [...secret].map(([name, hidden]) => [name, hidden.expose()]);
       expect(Object.fromEntries([...clear, ...exposed])).toEqual(fields);
     },
@@ -311,7 +313,7 @@ describe("what can be stored", () => {
     const ids = async (): Promise<[string, number][]> =>
       (await listCredentials(as(), organization)).map(({ integration, version }) => [integration, version]);
     for (const integration of ["openai", "anthropic", "anthropic", "mistral"])
-      await setCredential(as(), off, { place: organization, integration, fields: { api_key: value } });
+      await setCredential(as(), { place: organization, integration, fields: { api_key: value } });
     await removeCredential(as(), { place: organization, integration: "openai" });
     expect(await ids()).toEqual([
       ["anthropic", 2],
@@ -342,14 +344,14 @@ describe("what can be stored", () => {
     ["twilio", { account_sid: value, auth_token: value }, /account_sid must be AC and 32/],
   ])("of the right form alone: %s %j", async (integration, fields, rule) => {
     const given = fields as Record<string, string>;
-    const failure = await failureOf(setCredential(as(), off, { place: project, integration, fields: given }));
+    const failure = await failureOf(setCredential(as(), { place: project, integration, fields: given }));
     expect(failure).toMatchObject({ code: "ERR_CREDENTIAL_INVALID", message: expect.stringMatching(rule) });
     expect(failure.message).not.toMatch(/hunter2/i);
     await expect(listCredentials(as(), project)).resolves.toEqual([]);
   });
 
   test.each(["hunter2", "__proto__", "OpenAI", ""])("for no integration that there is not: %j", async (integration) => {
-    const failure = await failureOf(setCredential(as(), off, { place: project, integration, fields: {} }));
+    const failure = await failureOf(setCredential(as(), { place: project, integration, fields: {} }));
     expect(failure).toMatchObject({ code: "ERR_INTEGRATION_UNKNOWN", message: expect.not.stringContaining("hunter2") });
   });
 });
@@ -357,12 +359,12 @@ describe("what can be stored", () => {
 describe("what is shown", () => {
   test("of a credential are its clear fields; no event, list or print has a value of a secret one", async () => {
     const fields = { access_key_id: "AKIAHUNTER2HUNTER2", secret_access_key: value, region: "eu-central-1" };
-    await setCredential(as("owner"), off, { place: organization, integration: "bedrock", fields });
+    await setCredential(as("owner"), { place: organization, integration: "bedrock", fields });
     const listed = await listCredentials(as("member"), organization);
     const shown = [{ name: "access_key_id" }, { name: "secret_access_key" }, { name: "region", value: "eu-central-1" }];
     expect(listed).toMatchObject([{ fields: shown }]);
-    await setCredential(as("owner"), off, { place: project, integration: "bedrock", fields });
-    const resolved = await resolveCredential(as(), off, { projectId, integration: "bedrock" });
+    await setCredential(as("owner"), { place: project, integration: "bedrock", fields });
+    const resolved = await resolveCredential(as(), { projectId, integration: "bedrock" });
     const events = await listAudit(temporary.database, { organizationId, limit: 10 });
     expect(events).toMatchObject([
       { event: "credential.resolve", class: "data-access", projectId, details: { level: "project" } },

@@ -1,38 +1,39 @@
 /**
  * "Inherit from Organization". Goal: a model provider's credential of the organization is used by the projects that turned
  * inheritance on and by no other, per class or per provider; nothing can be switched where inheritance is not optional.
- * Real PostgreSQL; nothing is opened here, so a sealer that stores bytes as they are will do.
+ * Real PostgreSQL and keys.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
 import type { IntegrationClass } from "../../protocol/integrations.ts";
+import { contextFor } from "../../vault/acting.ts";
 import { type Actor, operator } from "../../vault/actor.ts";
 import { listAudit } from "../../vault/audit.ts";
-import { type CredentialSealer, setCredential } from "../../vault/credentials.ts";
+import { type CredentialContext, setCredential } from "../../vault/credentials.ts";
 import { effectiveCredential } from "../../vault/effective.ts";
 import { setEditorsManage } from "../../vault/gates.ts";
 import { listInheritance, switchInheritance } from "../../vault/inheritance.ts";
+import { type MasterKey, openMasterKey } from "../../vault/master-key.ts";
 import { setOrganizationMember, setProjectMember } from "../../vault/members.ts";
-import type { ActContext } from "../../vault/perform.ts";
 import { createOrganization, createProject } from "../../vault/tenancy.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
 
-const same = async (plaintext: Buffer): Promise<Buffer> => Buffer.from(plaintext);
-const sealer: CredentialSealer = {
-  seal: async (_c, _p, _x, text) => await same(text),
-  open: async (_c, _p, _x, blob) => await same(blob),
-};
-const tools = { sealer, gates: { planGate: false, rolloutGate: false } };
+const gates = { planGate: false, rolloutGate: false };
 
 let temporary: Temporary;
+let master: MasterKey;
 let organizationId: string;
 let projectId: string;
 let otherProjectId: string;
 
 beforeAll(async () => {
   temporary = await openTemporary();
+  master = await openMasterKey(temporary.database, temporary.config);
 });
-afterAll(async () => await temporary.dispose());
+afterAll(async () => {
+  master.close();
+  await temporary.dispose();
+});
 
 beforeEach(async () => {
   const { database } = temporary;
@@ -42,14 +43,13 @@ beforeEach(async () => {
   for (const integration of ["openai", "anthropic"]) await set({ organizationId }, integration);
 });
 
-function as(who: string | Actor = operator): ActContext {
+function as(who: string | Actor = operator): CredentialContext {
   const actor: Actor = typeof who === "string" ? { kind: "person", id: who } : who;
-  const { database } = temporary;
-  return { database, actor, withAuditKey: async (_client, _organization, work) => await work(Buffer.alloc(32, 7)) };
+  return { ...contextFor(temporary.database, master, actor), master, gates };
 }
 
 async function set(place: { organizationId: string } | { projectId: string }, integration: string): Promise<void> {
-  await setCredential(as(), tools, { place, integration, fields: { api_key: "value-of-the-key" } });
+  await setCredential(as(), { place, integration, fields: { api_key: "value-of-the-key" } });
 }
 
 async function inherit(inherits: boolean | undefined, integration?: string, project = projectId): Promise<void> {
@@ -58,7 +58,7 @@ async function inherit(inherits: boolean | undefined, integration?: string, proj
 
 async function levels(project = projectId): Promise<(string | undefined)[]> {
   const found = ["openai", "anthropic"].map(async (integration) => {
-    return (await effectiveCredential(as(), tools, { projectId: project, integration }))?.level;
+    return (await effectiveCredential(as(), { projectId: project, integration }))?.level;
   });
   return await Promise.all(found);
 }
@@ -93,8 +93,8 @@ describe("inheritance", () => {
     await inherit(false, "openai");
     expect(await levels()).toEqual([undefined, "organization"]);
     expect(await listInheritance(as(), projectId)).toEqual([
-      { class: "model", integration: "", inherits: true },
-      { class: "model", integration: "openai", inherits: false },
+      { class: "model", integration: "", inherits: true, tampered: false },
+      { class: "model", integration: "openai", inherits: false, tampered: false },
     ]);
     await inherit(undefined, "openai");
     expect(await levels()).toEqual(["organization", "organization"]);

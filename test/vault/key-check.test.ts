@@ -126,10 +126,11 @@ describe("a refusal", () => {
   });
 
   test("of form, checksum and region needs no database", async () => {
-    const database = { query: () => expect.unreachable("no statement is needed") };
+    const unneeded = (): never => expect.unreachable("no statement is needed");
+    const context = { database: { query: unneeded, transaction: unneeded }, withAuditKey: unneeded };
     const key = generateKey("project", "eu");
     for (const text of ["", key.slice(1), `${key.slice(0, 20)}0${key.slice(20)}`, key.replace("-eu", "-au"), key])
-      await expect(checkKey(database, pepper, { key: text, region: "us" })).rejects.toThrow("Cannot use the key");
+      await expect(checkKey(context, pepper, { key: text, region: "us" })).rejects.toThrow("Cannot use the key");
   });
 
   test("never repeats more of a key than its hint", async () => {
@@ -175,7 +176,7 @@ test("keys under an earlier pepper work while it is given, and not under another
   const { key } = await world.projectKey();
   const next = { version: 2, key: Buffer.alloc(32, 2) };
   const check = async (given: Parameters<typeof checkKey>[1]): Promise<string> =>
-    await codeOf(checkKey(world.database, given, { key, region: "eu", now }));
+    await codeOf(checkKey(world.as(), given, { key, region: "eu", now }));
   expect(await check(next)).toBe("ERR_KEY_UNKNOWN");
   expect(await check({ ...next, earlier: [pepper] })).toBe("ok");
 });
@@ -205,7 +206,8 @@ describe("last use", () => {
         return await world.database.query(text, values);
       },
     };
-    await checkKey(slow, pepper, { key, region: "eu", now });
+    const database = { ...slow, transaction: () => expect.unreachable("nothing is refused") };
+    await checkKey({ ...world.as(), database }, pepper, { key, region: "eu", now });
     expect((await listed(metadata.id))?.lastUsedAt).toEqual(new Date("2026-11-21T12:05:00.000Z"));
   });
 });

@@ -58,7 +58,7 @@ export async function openWorld(): Promise<World> {
     withAuditKey: async (_client, _organizationId, work) => await work(Buffer.alloc(32, 7)),
   });
   const check = async (key: string, more: Partial<PresentedKey> = {}): Promise<CheckedKey> =>
-    await checkKey(database, pepper, { key, region: "eu", now, ...more });
+    await checkKey(as(), pepper, { key, region: "eu", now, ...more });
   return {
     ...temporary,
     organizationId,

@@ -1,71 +1,96 @@
 /**
  * Goal: with a root key in a key management service, nothing opens without the service, a service that is away ends in time
- * and stops only what was not used lately, and neither token nor key shows. The service is a local server that speaks
- * Transit as documented, over real connections; the database is real.
+ * and stops only what was not used lately, and a root key moves from any to any. Each service is a local server that speaks
+ * as documented, over real connections; the database is real.
  */
 import { randomBytes } from "node:crypto";
-import { readdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Config } from "../../protocol/config.ts";
 import { createId } from "../../protocol/ids.ts";
-import { SealBrokenError } from "../../vault/crypto.ts";
-import { TransitKms } from "../../vault/kms-transit.ts";
 import { KmsRootKey } from "../../vault/kms.ts";
 import { openVault, type Vault } from "../../vault/vault.ts";
 import { configFor, openTemporary, type Temporary } from "../database/temporary.ts";
-import { startTransit, type TransitServer } from "../helpers/transit.ts";
+import { type KmsService, kmsServiceNames, kmsServices } from "../helpers/kms-services.ts";
+import { createOrganization, createProject, resolveSecrets, setSecret } from "../helpers/vault.ts";
 
 let temporary: Temporary;
-let transit: TransitServer;
-let tokenFile: string;
+let service: KmsService;
+/** What the database was opened with last. */
+let keys: Config | undefined;
 const vaults: Vault[] = [];
+const services: KmsService[] = [];
 
 beforeEach(async () => {
-  [temporary, transit] = await Promise.all([openTemporary(), startTransit()]);
-  tokenFile = join(temporary.config.dataDir, "token");
-  await writeFile(tokenFile, `${transit.token}\n`);
+  temporary = await openTemporary();
+  keys = undefined;
 });
 
 afterEach(async () => {
   for (const vault of vaults.splice(0)) vault.close();
-  await transit.close();
-  await temporary.dispose();
+  await temporary.dispose(keys && { keys });
+  for (const { server } of services.splice(0)) await server.close();
+  vi.unstubAllEnvs();
 });
 
-async function open(settings: Record<string, string> = {}): Promise<Vault> {
-  const kms = { STEPVAULT_KMS: transit.source, STEPVAULT_KMS_TOKEN_FILE: tokenFile };
-  const vault = await openVault(temporary.database, configFor(temporary.config.dataDir, { ...kms, ...settings }));
+async function start(name: (typeof kmsServiceNames)[number]): Promise<KmsService> {
+  const started = await kmsServices[name](temporary.config.dataDir);
+  services.push(started);
+  return started;
+}
+
+async function openWith(settings: Record<string, string> = {}): Promise<Vault> {
+  const config = configFor(temporary.config.dataDir, settings);
+  const vault = await openVault(temporary.database, config);
+  keys = config;
   vaults.push(vault);
   return vault;
 }
 
+async function open(settings: Record<string, string> = {}): Promise<Vault> {
+  return await openWith({ ...service.settings, ...settings });
+}
+
 async function addProject(vault: Vault): Promise<string> {
-  const project = await vault.createProject((await vault.createOrganization("Acme")).id, "Support");
-  await vault.setSecret(project.id, "KEY", "a value in a service");
+  const project = await createProject(vault, (await createOrganization(vault, "Acme")).id, "Support");
+  await setSecret(vault, project.id, "KEY", "a value in a service");
   return project.id;
 }
 
 async function expose(vault: Vault, project: string): Promise<string> {
-  const [secret] = await vault.resolveSecrets(project, [{ name: "KEY" }]);
+  const [secret] = await resolveSecrets(vault, project, [{ name: "KEY" }]);
   return secret!.expose();
 }
 
-const context = { rootKeyId: createId(), organizationId: createId(), keyId: createId() };
-const adapter = (timeoutMs = 1_000): TransitKms => new TransitKms({ source: transit.source, tokenFile, timeoutMs });
+/** All the steps of a rotation to the next key that the vault was given. */
+async function rotate(vault: Vault, project: string): Promise<void> {
+  await vault.stageRootKey();
+  await vault.promoteRootKey();
+  await vault.rewrapKeys({ batch: 10 });
+  await vault.retireRootKey();
+  await expect(expose(vault, project)).resolves.toBe("a value in a service");
+}
 
-describe("a vault whose root key is in a service", () => {
+const context = { rootKeyId: createId(), organizationId: createId(), keyId: createId() };
+
+describe.each(kmsServiceNames)("a vault whose root key is in %s", (name) => {
+  beforeEach(async () => {
+    service = await start(name);
+  });
+
   test("needs no key file, and opens what another process wrote", async () => {
     const project = await addProject(await open());
     expect(await readdir(temporary.config.dataDir)).not.toContain("master.key");
     await expect(expose(await open(), project)).resolves.toBe("a value in a service");
   });
 
-  test("sends the service ids and keys and no value, and the token in no URL or body", async () => {
+  test("sends the service ids and keys and no value, and credentials in no URL or body", async () => {
+    const { server } = service;
     await addProject(await open());
-    const seen = transit.seen.join("\n");
-    expect(seen).toContain("/v1/transit/encrypt/stepvault");
-    for (const text of [transit.token, "a value", Buffer.from("a value").toString("base64").slice(0, 8), "Acme"]) {
+    expect(server.calls).toContain("encrypt");
+    const seen = server.seen.join("\n");
+    for (const text of [...server.secrets, "a value", Buffer.from("a value").toString("base64").slice(0, 8), "Acme"]) {
       expect(seen).not.toContain(text);
     }
   });
@@ -73,31 +98,34 @@ describe("a vault whose root key is in a service", () => {
   test("asks for each organization's key once in a while and not for every run", async () => {
     const project = await addProject(await open());
     const vault = await open();
-    transit.calls.length = 0;
+    service.server.calls.length = 0;
     for (let run = 0; run < 5; run += 1) await expose(vault, project);
-    expect(transit.calls).toEqual(["decrypt"]);
+    expect(service.server.calls).toEqual(["decrypt"]);
   });
 
   test("goes on with what it used lately while the service is away, and says what it cannot", async () => {
     const vault = await open();
     const [used, unused] = [await addProject(vault), await addProject(await open())];
     await expose(vault, used);
-    transit.state = "sealed";
+    service.server.state = "down";
     await expect(expose(vault, used)).resolves.toBe("a value in a service");
-    await expect(vault.setSecret(used, "KEY", "another")).resolves.toBe(2);
+    await expect(setSecret(vault, used, "KEY", "another")).resolves.toBe(2);
     await expect(expose(vault, unused)).rejects.toMatchObject({ code: "ERR_KMS_UNAVAILABLE", fault: "system" });
     await expect(open()).rejects.toMatchObject({ code: "ERR_KMS_UNAVAILABLE" });
-    transit.state = "up";
+    service.server.state = "up";
     await expect(expose(vault, unused)).resolves.toBe("a value in a service");
   });
 
-  test("is not opened with another key of the same name", async () => {
+  test("is not opened with another key", async () => {
     await addProject(await open());
-    const other = await startTransit();
-    await transit.close();
-    transit = other;
-    await writeFile(tokenFile, transit.token);
+    const { source } = service.server;
+    service = await start(name);
     await expect(open()).rejects.toMatchObject({ code: "ERR_MASTER_KEY_INVALID" });
+    // Nor when the database is made to say that it is this one.
+    const rename = "update master_keys set source = $1 where source = $2";
+    await temporary.database.query(rename, [service.server.source, source]);
+    await expect(open()).rejects.toMatchObject({ code: "ERR_MASTER_KEY_INVALID" });
+    await temporary.database.query(rename, [source, service.server.source]);
   });
 
   test("refuses an organization's key that was changed in the database", async () => {
@@ -105,99 +133,87 @@ describe("a vault whose root key is in a service", () => {
     const project = await addProject(vault);
     await expose(vault, project);
     await temporary.database.query(
-      "update organization_keys set wrapped_key = set_byte(wrapped_key, 20, get_byte(wrapped_key, 20) # 1)",
+      `update organization_keys set wrapped_key =
+         set_byte(wrapped_key, length(wrapped_key) - 9, get_byte(wrapped_key, length(wrapped_key) - 9) # 1)`,
     );
     await expect(expose(vault, project)).rejects.toMatchObject({ code: "ERR_SECRET_TAMPERED" });
   });
 
+  test("refuses the key of one organization in the place of another's", async () => {
+    const vault = await open();
+    const [project] = [await addProject(vault), await addProject(vault)];
+    await temporary.database.query(
+      `update organization_keys k set wrapped_key = other.wrapped_key
+       from organization_keys other where other.id <> k.id and k.organization_id =
+         (select organization_id from projects where id = $1)`,
+      [project],
+    );
+    await expect(expose(await open(), project)).rejects.toMatchObject({ code: "ERR_SECRET_TAMPERED" });
+  });
+
   test("is reached from a key file, and left again, by a rotation", async () => {
-    const { dataDir } = temporary.config;
-    const local = await openVault(temporary.database, configFor(dataDir));
-    vaults.push(local);
-    const project = await addProject(local);
-    const rotate = async (vault: Vault): Promise<void> => {
-      await vault.stageRootKey();
-      await vault.promoteRootKey();
-      await vault.rewrapKeys({ batch: 10 });
-      await vault.retireRootKey();
-      await expect(expose(vault, project)).resolves.toBe("a value in a service");
-    };
-    await rotate(await open());
-    transit.calls.length = 0;
+    const project = await addProject(await openWith());
+    await rotate(await open(), project);
+    service.server.calls.length = 0;
     await expect(expose(await open(), project)).resolves.toBe("a value in a service");
-    expect(transit.calls).toContain("decrypt");
+    expect(service.server.calls).toContain("decrypt");
     const next = randomBytes(32).toString("base64");
-    await rotate(await open({ STEPVAULT_MASTER_KEY_NEXT: next }));
-    const back = await openVault(temporary.database, configFor(dataDir, { STEPVAULT_MASTER_KEY: next }));
-    vaults.push(back);
+    await rotate(await open({ STEPVAULT_MASTER_KEY_NEXT: next }), project);
+    const back = await openWith({ STEPVAULT_MASTER_KEY: next });
     await expect(expose(back, project)).resolves.toBe("a value in a service");
   });
 });
 
-describe("the adapter for Transit", () => {
-  test("gives back what it wrapped, to the same context only, also after the key was rotated there", async () => {
-    const key = randomBytes(32);
-    const blob = await adapter().wrap(key, context);
-    expect(blob.toString()).toMatch(/^vault:v1:/);
-    transit.rotate();
-    await expect(adapter().unwrap(blob, context)).resolves.toEqual(key);
-    expect((await adapter().wrap(key, context)).toString()).toMatch(/^vault:v2:/);
-    for (const part of ["rootKeyId", "organizationId", "keyId"] as const) {
-      await expect(adapter().unwrap(blob, { ...context, [part]: createId() })).rejects.toThrow(SealBrokenError);
+describe("a vault that moves between services", () => {
+  const path = ["Transit", "AWS KMS", "Google Cloud KMS", "AWS KMS", "Transit"] as const;
+
+  test("opens everything at each step, and needs the one before it no longer", async () => {
+    let current = await start(path[0]);
+    const project = await addProject(await openWith(current.settings));
+    for (const name of path.slice(1)) {
+      const next = await start(name);
+      await rotate(await openWith({ ...current.settings, ...asNext(next) }), project);
+      await current.server.close();
+      services.splice(services.indexOf(current), 1);
+      await expect(expose(await openWith(next.settings), project)).resolves.toBe("a value in a service");
+      current = next;
     }
-    transit.minDecryptionVersion = 2;
-    await expect(adapter().unwrap(blob, context)).rejects.toThrow(SealBrokenError);
-    await expect(adapter().unwrap(Buffer.from("nothing"), context)).rejects.toThrow(SealBrokenError);
   });
 
-  test("is told healthy only by a service that has the key", async () => {
-    await expect(new KmsRootKey(adapter()).health()).resolves.toBeUndefined();
-    const other = new TransitKms({ source: `${transit.source}2`, tokenFile });
-    await expect(other.health()).rejects.toMatchObject({ message: expect.stringContaining("answers 404") });
-    transit.state = "sealed";
-    await expect(adapter().health()).rejects.toMatchObject({ message: expect.stringContaining("answers 503") });
-  });
-
-  test("ends in time when nobody answers, and repeats neither token nor key", async () => {
-    transit.state = "silent";
-    const start = performance.now();
-    const failure: unknown = await adapter(200)
-      .wrap(randomBytes(32), context)
-      .catch((error: unknown) => error);
-    expect(performance.now() - start).toBeLessThan(2_000);
-    expect(failure).toMatchObject({
-      code: "ERR_KMS_UNAVAILABLE",
-      message: expect.stringMatching(/no answer in 200 ms$/),
+  test("is not opened by the next service before all is wrapped there", async () => {
+    const [current, next] = [await start("AWS KMS"), await start("Google Cloud KMS")];
+    const project = await addProject(await openWith(current.settings));
+    const vault = await openWith({ ...current.settings, ...asNext(next) });
+    await vault.stageRootKey();
+    await vault.promoteRootKey();
+    await expect(vault.retireRootKey()).rejects.toMatchObject({ code: "ERR_KEY_ROTATION" });
+    await expect(openWith(next.settings)).rejects.toMatchObject({
+      code: "ERR_MASTER_KEY_INVALID",
+      message: expect.stringMatching(/[1-9]\d* key\(s\) are still wrapped/),
     });
-    expect(String(failure)).not.toContain(transit.token);
+    await expect(expose(vault, project)).resolves.toBe("a value in a service");
   });
 
-  test.each([
-    ["the port is closed", async () => await transit.close(), /ECONNREFUSED/],
-    ["the token is another", async () => await writeFile(tokenFile, "hvs.other"), /answers 403/],
-    ["the token is gone", async () => await writeFile(tokenFile, "").then(() => void (tokenFile += ".none")), /ENOENT/],
-  ])("says why when %s", async (_, before, why) => {
-    await before();
-    const failure: unknown = await adapter()
-      .wrap(randomBytes(32), context)
-      .catch((error: unknown) => error);
-    expect(failure).toMatchObject({ code: "ERR_KMS_UNAVAILABLE", message: expect.stringMatching(why) });
+  test("is told when two keys are to follow", async () => {
+    const [current, next] = [await start("AWS KMS"), await start("Google Cloud KMS")];
+    const settings = { ...current.settings, ...asNext(next) };
+    const both = openWith({ ...settings, STEPVAULT_MASTER_KEY_NEXT: randomBytes(32).toString("base64") });
+    await expect(both).rejects.toMatchObject({
+      message: expect.stringContaining("STEPVAULT_KMS_NEXT and a local one"),
+    });
   });
 
-  test("reads a token that was renewed", async () => {
-    const kms = adapter();
-    await writeFile(tokenFile, "hvs.expired");
-    await expect(kms.wrap(randomBytes(32), context)).rejects.toMatchObject({ code: "ERR_KMS_UNAVAILABLE" });
-    await writeFile(tokenFile, transit.token);
-    await expect(kms.wrap(randomBytes(32), context)).resolves.toBeInstanceOf(Buffer);
-  });
+  function asNext({ settings }: KmsService): Record<string, string> {
+    const { STEPVAULT_KMS, STEPVAULT_KMS_ENDPOINT: endpoint, ...rest } = settings;
+    return { ...rest, STEPVAULT_KMS_NEXT: STEPVAULT_KMS!, ...(endpoint && { STEPVAULT_KMS_NEXT_ENDPOINT: endpoint }) };
+  }
 });
 
 describe("unwrapped keys in memory", () => {
   /** An adapter that keeps what it gave out, to look at it afterwards. */
   async function observed(bounds: { keysMax: number; ageMsMax: number }) {
     const given: Buffer[] = [];
-    const inner = adapter();
+    const inner = (await start("Transit")).adapter();
     const root = new KmsRootKey(
       {
         source: inner.source,

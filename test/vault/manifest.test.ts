@@ -8,6 +8,16 @@ import type { Project } from "../../vault/tenancy.ts";
 import { rebuildManifest } from "../../vault/update-manifest.ts";
 import { openVault, type Vault } from "../../vault/vault.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
+import {
+  createOrganization,
+  createProject,
+  deleteSecret,
+  disableSecret,
+  enableSecret,
+  resolveSecrets,
+  setSecret,
+  setSecretPolicy,
+} from "../helpers/vault.ts";
 
 let temporary: Temporary;
 let vault: Vault;
@@ -19,14 +29,14 @@ beforeAll(async () => {
   temporary = await openTemporary();
   vault = await openVault(temporary.database, temporary.config);
   master = await openMasterKey(temporary.database, temporary.config);
-  organizationId = (await vault.createOrganization("Acme")).id;
+  organizationId = (await createOrganization(vault, "Acme")).id;
 });
 
 beforeEach(async () => {
-  project = await vault.createProject(organizationId, "Support");
-  await vault.setSecret(project.id, "OTHER", "the value of other");
-  await vault.setSecret(project.id, "KEY", "the first value", { hosts: ["old.example.com"] });
-  await vault.setSecret(project.id, "KEY", "the second value", { hosts: ["new.example.com"] });
+  project = await createProject(vault, organizationId, "Support");
+  await setSecret(vault, project.id, "OTHER", "the value of other");
+  await setSecret(vault, project.id, "KEY", "the first value", { hosts: ["old.example.com"] });
+  await setSecret(vault, project.id, "KEY", "the second value", { hosts: ["new.example.com"] });
 });
 
 afterAll(async () => {
@@ -35,7 +45,7 @@ afterAll(async () => {
 });
 
 async function expose(name = "KEY"): Promise<string> {
-  const [secret] = await vault.resolveSecrets(project.id, [{ name, line: 1, column: 1 }]);
+  const [secret] = await resolveSecrets(vault, project.id, [{ name, line: 1, column: 1 }]);
   return secret!.expose();
 }
 
@@ -108,33 +118,33 @@ describe("a row put back gives ERR_SECRET_TAMPERED", () => {
   });
 
   test("a disabled one enabled", async () => {
-    await vault.disableSecret(project.id, "KEY");
+    await disableSecret(vault, project.id, "KEY");
     await run(`update secrets set disabled_at = null where ${key}`);
     await expectTampered();
     // What it is to be is said anew.
-    await vault.disableSecret(project.id, "KEY");
+    await disableSecret(vault, project.id, "KEY");
     await expect(expose()).rejects.toMatchObject({ code: "ERR_SECRET_DISABLED" });
   });
 
   test("a deleted one", async () => {
     const saved = await save("secrets", "secret_versions");
-    await vault.deleteSecret(project.id, "KEY");
+    await deleteSecret(vault, project.id, "KEY");
     await putBack(saved);
     await expectTampered();
   });
 
   test("a deleted one, after another of its name was made", async () => {
     const saved = await save("secrets", "secret_versions");
-    await vault.deleteSecret(project.id, "KEY");
-    await vault.setSecret(project.id, "KEY", "the third value");
-    await vault.setSecret(project.id, "KEY", "the fourth value");
+    await deleteSecret(vault, project.id, "KEY");
+    await setSecret(vault, project.id, "KEY", "the third value");
+    await setSecret(vault, project.id, "KEY", "the fourth value");
     await putBack(saved);
     await expectTampered();
   });
 
   test("all secrets of the project, without the manifest", async () => {
     const saved = await save("secrets", "secret_versions");
-    await vault.setSecret(project.id, "KEY", "the third value");
+    await setSecret(vault, project.id, "KEY", "the third value");
     await putBack(saved);
     await expectTampered();
   });
@@ -145,14 +155,14 @@ describe("a row put back gives ERR_SECRET_TAMPERED", () => {
       `with gone as (delete from secret_versions where ${versionsOfKey} and version = 2)
        update secrets set current_version = 1 where ${key}`,
     );
-    await expect(vault.setSecret(project.id, "KEY", "the new second value", {})).resolves.toBe(2);
+    await expect(setSecret(vault, project.id, "KEY", "the new second value", {})).resolves.toBe(2);
     await expect(expose()).resolves.toBe("the new second value");
     await putBack(saved);
     await expectTampered();
   });
 
   test("one that would take an alias's turn", async () => {
-    await vault.setSecret(project.id, "chains_KEY", "the value of its own");
+    await setSecret(vault, project.id, "chains_KEY", "the value of its own");
     await run(`delete from secrets where project_id = $1 and name = 'chains_KEY'`);
     await expectTampered("chains_KEY");
   });
@@ -171,7 +181,9 @@ describe("a manifest that is not the last one gives ERR_SECRET_TAMPERED for the 
   ])("%s", async (_, attack) => {
     await run(attack);
     for (const name of ["KEY", "OTHER"]) await expectTampered(name);
-    await expect(vault.setSecret(project.id, "KEY", "next", {})).rejects.toMatchObject({ code: "ERR_SECRET_TAMPERED" });
+    await expect(setSecret(vault, project.id, "KEY", "next", {})).rejects.toMatchObject({
+      code: "ERR_SECRET_TAMPERED",
+    });
     await expect(vault.manifestHead(project.id)).rejects.toMatchObject({ code: "ERR_SECRET_TAMPERED" });
     // Only whoever has looked at the rows can make them true.
     await vault.rebuildManifest(project.id);
@@ -179,8 +191,8 @@ describe("a manifest that is not the last one gives ERR_SECRET_TAMPERED for the 
   });
 
   test("of another project", async () => {
-    const other = await vault.createProject(organizationId, "Other");
-    await vault.setSecret(other.id, "KEY", "the value of the other");
+    const other = await createProject(vault, organizationId, "Other");
+    await setSecret(vault, other.id, "KEY", "the value of the other");
     await temporary.database.query(
       `update secret_manifests m set (counter, entries, mac) = (o.counter, o.entries, o.mac)
        from secret_manifests o where m.project_id = $1 and o.project_id = $2`,
@@ -191,7 +203,7 @@ describe("a manifest that is not the last one gives ERR_SECRET_TAMPERED for the 
 
   test("of an older state, for what was changed since", async () => {
     const saved = await save("secret_manifests");
-    await vault.setSecret(project.id, "KEY", "the third value");
+    await setSecret(vault, project.id, "KEY", "the third value");
     await putBack(saved);
     await expectTampered();
   });
@@ -200,49 +212,49 @@ describe("a manifest that is not the last one gives ERR_SECRET_TAMPERED for the 
 describe("a later write takes nothing over", () => {
   test("of another secret", async () => {
     await run(`update secrets set current_version = 1 where ${key}`);
-    await vault.setSecret(project.id, "OTHER", "another value");
-    await vault.disableSecret(project.id, "OTHER");
+    await setSecret(vault, project.id, "OTHER", "another value");
+    await disableSecret(vault, project.id, "OTHER");
     await expectTampered();
   });
 
   test("of the same secret, unless it is given whole", async () => {
     await run(`update secrets set current_version = 1 where ${key}`);
     for (const work of [
-      async () => await vault.setSecret(project.id, "KEY", "keeps the policy"),
-      async () => await vault.setSecretPolicy(project.id, "KEY", { hosts: ["a.example.com"] }),
-      async () => await vault.disableSecret(project.id, "KEY"),
-      async () => await vault.enableSecret(project.id, "KEY"),
+      async () => await setSecret(vault, project.id, "KEY", "keeps the policy"),
+      async () => await setSecretPolicy(vault, project.id, "KEY", { hosts: ["a.example.com"] }),
+      async () => await disableSecret(vault, project.id, "KEY"),
+      async () => await enableSecret(vault, project.id, "KEY"),
     ]) {
       await expect(work()).rejects.toMatchObject({ code: "ERR_SECRET_TAMPERED" });
     }
     await expectTampered();
-    await expect(vault.setSecret(project.id, "KEY", "the whole", {})).resolves.toBe(3);
+    await expect(setSecret(vault, project.id, "KEY", "the whole", {})).resolves.toBe(3);
     await expect(expose()).resolves.toBe("the whole");
   });
 
   test("does not enable what was disabled", async () => {
-    await vault.disableSecret(project.id, "KEY");
+    await disableSecret(vault, project.id, "KEY");
     await run(`update secrets set disabled_at = null where ${key}`);
-    await vault.setSecret(project.id, "KEY", "the whole", {});
+    await setSecret(vault, project.id, "KEY", "the whole", {});
     await expectTampered();
   });
 
   test("and a secret that was disabled stays so with a new version", async () => {
-    await vault.disableSecret(project.id, "KEY");
-    await vault.setSecret(project.id, "KEY", "the third value");
+    await disableSecret(vault, project.id, "KEY");
+    await setSecret(vault, project.id, "KEY", "the third value");
     await expect(expose()).rejects.toMatchObject({ code: "ERR_SECRET_DISABLED" });
   });
 });
 
 describe("manifestHead()", () => {
   test("counts each change by one and is undefined before the first", async () => {
-    const fresh = await vault.createProject(organizationId, "Fresh");
+    const fresh = await createProject(vault, organizationId, "Fresh");
     await expect(vault.manifestHead(fresh.id)).resolves.toBeUndefined();
     const before = (await vault.manifestHead(project.id))!;
-    await vault.setSecret(project.id, "KEY", "the third value");
-    await vault.setSecretPolicy(project.id, "KEY", {});
-    await vault.disableSecret(project.id, "KEY");
-    await vault.deleteSecret(project.id, "KEY");
+    await setSecret(vault, project.id, "KEY", "the third value");
+    await setSecretPolicy(vault, project.id, "KEY", {});
+    await disableSecret(vault, project.id, "KEY");
+    await deleteSecret(vault, project.id, "KEY");
     const after = (await vault.manifestHead(project.id))!;
     expect(after.counter - before.counter).toBe(4n);
     expect(after.mac).not.toBe(before.mac);
@@ -250,7 +262,7 @@ describe("manifestHead()", () => {
 
   test("is all that tells of a project put back whole", async () => {
     const saved = await save("secrets", "secret_versions", "secret_manifests");
-    await vault.setSecret(project.id, "KEY", "the third value");
+    await setSecret(vault, project.id, "KEY", "the third value");
     const kept = (await vault.manifestHead(project.id))!;
     await putBack(saved);
     await expect(expose()).resolves.toBe("the second value");
@@ -266,19 +278,19 @@ describe("manifestHead()", () => {
   test("has counted every one of many writes at once", async () => {
     const before = (await vault.manifestHead(project.id))!;
     const names = Array.from({ length: 20 }, (_, index) => `NAME_${index % 10}`);
-    await Promise.all(names.map(async (name) => await vault.setSecret(project.id, name, `value of ${name}`, {})));
+    await Promise.all(names.map(async (name) => await setSecret(vault, project.id, name, `value of ${name}`, {})));
     await Promise.all([
-      ...names.slice(0, 5).map(async (name) => await vault.disableSecret(project.id, name)),
-      ...names.slice(5, 10).map(async (name) => await vault.deleteSecret(project.id, name)),
+      ...names.slice(0, 5).map(async (name) => await disableSecret(vault, project.id, name)),
+      ...names.slice(5, 10).map(async (name) => await deleteSecret(vault, project.id, name)),
     ]);
     expect((await vault.manifestHead(project.id))!.counter).toBe(before.counter + 30n);
     for (const name of names.slice(0, 5)) {
       await expect(expose(name)).rejects.toMatchObject({ code: "ERR_SECRET_DISABLED" });
-      await vault.enableSecret(project.id, name);
+      await enableSecret(vault, project.id, name);
       await expect(expose(name)).resolves.toBe(`value of ${name}`);
     }
     for (const name of names.slice(5, 10)) {
-      await expect(expose(name)).rejects.toMatchObject({ code: "ERR_SECRET_UNKNOWN" });
+      await expect(expose(name)).rejects.toMatchObject({ code: "ERR_SECRET_DELETED" });
     }
   });
 });
@@ -287,9 +299,9 @@ test("resolving while others write sees each project of one moment", async () =>
   const writer = { done: false };
   const written = (async () => {
     for (let round = 0; round < 40; round += 1) {
-      await vault.setSecret(project.id, "KEY", `value ${round}`);
-      await vault.disableSecret(project.id, "OTHER");
-      await vault.enableSecret(project.id, "OTHER");
+      await setSecret(vault, project.id, "KEY", `value ${round}`);
+      await disableSecret(vault, project.id, "OTHER");
+      await enableSecret(vault, project.id, "OTHER");
     }
   })().finally(() => (writer.done = true));
   const seen = new Set<string>();

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { openVault } from "../../vault/vault.ts";
 import { configFor, openTemporary, type Temporary } from "../database/temporary.ts";
+import { createOrganization, createProject, resolveSecrets, setSecret } from "../helpers/vault.ts";
 
 const key = Buffer.alloc(32, 7).toString("base64");
 const otherKey = Buffer.alloc(32, 8).toString("base64");
@@ -33,14 +34,14 @@ async function openWith(settings: Record<string, string> = {}): ReturnType<typeo
 describe("the key file", () => {
   test("is made once, for its owner only, and opens what it sealed", async () => {
     const vault = await openWith();
-    const project = await vault.createProject((await vault.createOrganization("Acme")).id, "Support");
-    await vault.setSecret(project.id, "KEY", "value");
+    const project = await createProject(vault, (await createOrganization(vault, "Acme")).id, "Support");
+    await setSecret(vault, project.id, "KEY", "value");
     vault.close();
     const path = join(dataDir, "master.key");
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect(await readdir(dataDir)).toEqual(["master.key"]);
     const again = await openWith();
-    const [value] = await again.resolveSecrets(project.id, [{ name: "KEY" }]);
+    const [value] = await resolveSecrets(again, project.id, [{ name: "KEY" }]);
     expect(value?.expose()).toBe("value");
     // The same key by the settings is the same key.
     await openWith({ STEPVAULT_MASTER_KEY: (await readFile(path, "utf8")).trim() });
@@ -48,10 +49,10 @@ describe("the key file", () => {
 
   test("is one for all who start at once on an empty database", async () => {
     const vaults = await Promise.all(Array.from({ length: 4 }, async () => await openWith()));
-    const project = await vaults[0]!.createProject((await vaults[0]!.createOrganization("Acme")).id, "Support");
-    await vaults[1]!.setSecret(project.id, "KEY", "value");
+    const project = await createProject(vaults[0]!, (await createOrganization(vaults[0]!, "Acme")).id, "Support");
+    await setSecret(vaults[1]!, project.id, "KEY", "value");
     for (const vault of vaults) {
-      const [value] = await vault.resolveSecrets(project.id, [{ name: "KEY" }]);
+      const [value] = await resolveSecrets(vault, project.id, [{ name: "KEY" }]);
       expect(value?.expose()).toBe("value");
     }
     expect((await temporary.database.query("select 1 from master_keys")).rowCount).toBe(1);

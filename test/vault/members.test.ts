@@ -28,10 +28,13 @@ beforeEach(async () => {
 });
 
 async function join(personId: string, role: "owner" | "admin" | "member"): Promise<void> {
-  await setOrganizationMember(temporary.database, { organizationId, personId, name: `Name of ${personId}`, role });
+  const member = { organizationId, personId, name: `Name of ${personId}`, role };
+  await temporary.database.transaction(async (client) => await setOrganizationMember(client, member));
 }
 const leave = async (personId: string): Promise<void> =>
-  await removeOrganizationMember(temporary.database, { organizationId, personId });
+  await temporary.database.transaction(
+    async (client) => await removeOrganizationMember(client, { organizationId, personId }),
+  );
 
 describe("an organization", () => {
   test("lists its people by name, with the role that they had last", async () => {

@@ -12,6 +12,15 @@ import type { Project } from "../../vault/tenancy.ts";
 import { updateManifest } from "../../vault/update-manifest.ts";
 import { openVault, type Vault } from "../../vault/vault.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
+import {
+  createOrganization,
+  createProject,
+  disableSecret,
+  listSecrets,
+  resolveSecrets,
+  setSecret,
+  setSecretPolicy,
+} from "../helpers/vault.ts";
 
 const sealed = { sealed: true, hosts: ["https://api.example.com"] } satisfies SecretPolicyInput;
 const value = "hunter2-hunter2";
@@ -26,11 +35,11 @@ beforeAll(async () => {
   temporary = await openTemporary();
   vault = await openVault(temporary.database, temporary.config);
   master = await openMasterKey(temporary.database, temporary.config);
-  organizationId = (await vault.createOrganization("Acme")).id;
+  organizationId = (await createOrganization(vault, "Acme")).id;
 });
 
 beforeEach(async () => {
-  project = await vault.createProject(organizationId, "Support");
+  project = await createProject(vault, organizationId, "Support");
 });
 
 afterAll(async () => {
@@ -39,7 +48,7 @@ afterAll(async () => {
 });
 
 async function resolve(name: string): Promise<{ value: string; policy: SecretPolicy }> {
-  const [secret] = await vault.resolveSecrets(project.id, [{ name, line: 1, column: 1 }]);
+  const [secret] = await resolveSecrets(vault, project.id, [{ name, line: 1, column: 1 }]);
   return { value: secret!.expose(), policy: secret!.policy };
 }
 
@@ -85,91 +94,95 @@ describe("a secret's policy", () => {
   test.each([{ hosts: [`${value}.example.com`] }, { hosts: ["a.test"], places: { headers: [`x-${value}`] } }])(
     "is refused with the value itself in a field that is shown (%#)",
     async (policy) => {
-      const failure = await failureOf(vault.setSecret(project.id, "key", value, policy));
+      const failure = await failureOf(setSecret(vault, project.id, "key", value, policy));
       expect(failure).toMatchObject({ code: "ERR_SECRET_POLICY_INVALID" });
       expect(failure.message).not.toContain(value);
     },
   );
   test("is the readable one when none was ever given", async () => {
-    await vault.setSecret(project.id, "KEY", value);
+    await setSecret(vault, project.id, "KEY", value);
     await expect(resolve("KEY")).resolves.toEqual({ value, policy: readablePolicy });
-    await expect(vault.listSecrets(project.id)).resolves.toMatchObject([{ name: "KEY", policy: readablePolicy }]);
+    await expect(listSecrets(vault, project.id)).resolves.toMatchObject([{ name: "KEY", policy: readablePolicy }]);
   });
 
   test("comes with the value and in the list as it was given, with its defaults", async () => {
-    await vault.setSecret(project.id, "KEY", value, { ...sealed, places: { query: true, headers: ["X-Key"] } });
+    await setSecret(vault, project.id, "KEY", value, { ...sealed, places: { query: true, headers: ["X-Key"] } });
     const policy = {
       sealed: true,
       hosts: ["https://api.example.com"],
       places: { headers: ["x-key"], basic: true, path: false, query: true, body: false, sign: [] },
+      steps: [],
+      agents: [],
+      roles: [],
     };
     await expect(resolve("KEY")).resolves.toEqual({ value, policy });
-    await expect(vault.listSecrets(project.id)).resolves.toMatchObject([{ policy }]);
+    await expect(listSecrets(vault, project.id)).resolves.toMatchObject([{ policy }]);
   });
 
   test("has one text, whatever the order of its keys, and also when it is the readable one", async () => {
-    await vault.setSecret(project.id, "KEY", value, {
+    await setSecret(vault, project.id, "KEY", value, {
       sealed: true,
       hosts: ["a.b"],
       places: { body: true, path: true },
     });
-    await vault.setSecret(project.id, "KEY", value, {
+    await setSecret(vault, project.id, "KEY", value, {
       places: { path: true, body: true },
       hosts: ["a.b"],
       sealed: true,
     });
-    await vault.setSecret(project.id, "KEY", value, {});
-    await vault.setSecret(project.id, "NEW", value);
+    await setSecret(vault, project.id, "KEY", value, {});
+    await setSecret(vault, project.id, "NEW", value);
     const places = `"headers":["authorization","x-api-key"],"basic":true`;
-    const one = `{"sealed":true,"hosts":["a.b"],"places":{${places},"path":true,"query":false,"body":true,"sign":[]}}`;
-    const readable = `{"sealed":false,"hosts":[],"places":{${places},"path":false,"query":false,"body":false,"sign":[]}}`;
+    const restrictions = `"steps":[],"agents":[],"roles":[]`;
+    const one = `{"sealed":true,"hosts":["a.b"],"places":{${places},"path":true,"query":false,"body":true,"sign":[]},${restrictions}}`;
+    const readable = `{"sealed":false,"hosts":[],"places":{${places},"path":false,"query":false,"body":false,"sign":[]},${restrictions}}`;
     await expect(storedPolicies("KEY")).resolves.toEqual([one, one, readable]);
     await expect(storedPolicies("NEW")).resolves.toEqual([readable]);
   });
 
   test("is kept by a new value that comes without one", async () => {
-    await vault.setSecret(project.id, "KEY", value, sealed);
-    await expect(vault.setSecret(project.id, "KEY", "another value")).resolves.toBe(2);
+    await setSecret(vault, project.id, "KEY", value, sealed);
+    await expect(setSecret(vault, project.id, "KEY", "another value")).resolves.toBe(2);
     await expect(resolve("KEY")).resolves.toMatchObject({ value: "another value", policy: sealed });
   });
 
   test("is replaced by one that comes with a new value, also a sealed one by a readable one", async () => {
-    await vault.setSecret(project.id, "KEY", value, sealed);
-    await vault.setSecret(project.id, "KEY", "another value", { sealed: false });
+    await setSecret(vault, project.id, "KEY", value, sealed);
+    await setSecret(vault, project.id, "KEY", "another value", { sealed: false });
     await expect(resolve("KEY")).resolves.toEqual({ value: "another value", policy: readablePolicy });
   });
 
   test("of a version from before there were policies is the readable one, and can be set", async () => {
     await insertVersion("OLD", null);
     await expect(resolve("OLD")).resolves.toEqual({ value, policy: readablePolicy });
-    await expect(vault.listSecrets(project.id)).resolves.toMatchObject([{ policy: readablePolicy }]);
-    await vault.setSecretPolicy(project.id, "OLD", sealed);
+    await expect(listSecrets(vault, project.id)).resolves.toMatchObject([{ policy: readablePolicy }]);
+    await setSecretPolicy(vault, project.id, "OLD", sealed);
     await expect(resolve("OLD")).resolves.toMatchObject({ value, policy: sealed });
   });
 });
 
 describe("setSecretPolicy()", () => {
   test("keeps the value and gives the next version", async () => {
-    await vault.setSecret(project.id, "KEY", value);
-    await expect(vault.setSecretPolicy(project.id, "KEY", sealed)).resolves.toBe(2);
+    await setSecret(vault, project.id, "KEY", value);
+    await expect(setSecretPolicy(vault, project.id, "KEY", sealed)).resolves.toBe(2);
     await expect(resolve("KEY")).resolves.toMatchObject({ value, policy: sealed });
-    await expect(vault.listSecrets(project.id)).resolves.toMatchObject([{ version: 2, maskable: true }]);
+    await expect(listSecrets(vault, project.id)).resolves.toMatchObject([{ version: 2, maskable: true }]);
   });
 
   test("changes hosts and places of a sealed secret, to more and to fewer", async () => {
-    await vault.setSecret(project.id, "KEY", value, sealed);
+    await setSecret(vault, project.id, "KEY", value, sealed);
     const more = { sealed: true, hosts: ["a.example.com", "*.example.net"], places: { body: true } };
-    await vault.setSecretPolicy(project.id, "KEY", more);
+    await setSecretPolicy(vault, project.id, "KEY", more);
     await expect(resolve("KEY")).resolves.toMatchObject({ value, policy: more });
-    await vault.setSecretPolicy(project.id, "KEY", sealed);
+    await setSecretPolicy(vault, project.id, "KEY", sealed);
     await expect(resolve("KEY")).resolves.toMatchObject({ value, policy: { ...sealed, places: { body: false } } });
   });
 
   test.each([{}, { sealed: false }, { hosts: ["https://api.example.com"] }])(
     "does not make a sealed secret readable: %j",
     async (policy) => {
-      await vault.setSecret(project.id, "KEY", value, sealed);
-      await expect(vault.setSecretPolicy(project.id, "KEY", policy)).rejects.toMatchObject({
+      await setSecret(vault, project.id, "KEY", value, sealed);
+      await expect(setSecretPolicy(vault, project.id, "KEY", policy)).rejects.toMatchObject({
         code: "ERR_SECRET_POLICY_INVALID",
         message: expect.stringMatching(
           /^Cannot set the policy of the secret KEY: it is sealed, .* value is given again/,
@@ -181,24 +194,24 @@ describe("setSecretPolicy()", () => {
   );
 
   test("refuses a secret, a project and a name that do not exist, and makes none", async () => {
-    const unknown = vault.setSecretPolicy(project.id, "KEY", sealed);
+    const unknown = setSecretPolicy(vault, project.id, "KEY", sealed);
     await expect(unknown).rejects.toMatchObject({ code: "ERR_SECRET_UNKNOWN" });
-    await expect(vault.setSecretPolicy(createId(), "KEY", sealed)).rejects.toMatchObject({
+    await expect(setSecretPolicy(vault, createId(), "KEY", sealed)).rejects.toMatchObject({
       code: "ERR_PROJECT_UNKNOWN",
     });
-    await expect(vault.setSecretPolicy(project.id, "a-b", sealed)).rejects.toMatchObject({
+    await expect(setSecretPolicy(vault, project.id, "a-b", sealed)).rejects.toMatchObject({
       code: "ERR_SECRET_NAME_INVALID",
     });
-    await expect(vault.listSecrets(project.id)).resolves.toEqual([]);
+    await expect(listSecrets(vault, project.id)).resolves.toEqual([]);
   });
 
   test("at the same time as new values loses neither value nor version", async () => {
-    await vault.setSecret(project.id, "KEY", value, sealed);
+    await setSecret(vault, project.id, "KEY", value, sealed);
     const versions = await Promise.all(
       Array.from({ length: 10 }, async (_, index) =>
         index % 2 === 0
-          ? await vault.setSecret(project.id, "KEY", `value number ${index}`)
-          : await vault.setSecretPolicy(project.id, "KEY", { sealed: true, hosts: [`host-${index}.example.com`] }),
+          ? await setSecret(vault, project.id, "KEY", `value number ${index}`)
+          : await setSecretPolicy(vault, project.id, "KEY", { sealed: true, hosts: [`host-${index}.example.com`] }),
       ),
     );
     expect(versions.sort((a, b) => a - b)).toEqual(Array.from({ length: 10 }, (_, index) => index + 2));
@@ -208,9 +221,9 @@ describe("setSecretPolicy()", () => {
   });
 
   test("leaves a secret that is switched off as it is", async () => {
-    await vault.setSecret(project.id, "KEY", value);
-    await vault.disableSecret(project.id, "KEY");
-    await vault.setSecretPolicy(project.id, "KEY", sealed);
+    await setSecret(vault, project.id, "KEY", value);
+    await disableSecret(vault, project.id, "KEY");
+    await setSecretPolicy(vault, project.id, "KEY", sealed);
     await expect(resolve("KEY")).rejects.toMatchObject({ code: "ERR_SECRET_DISABLED" });
   });
 });
@@ -231,23 +244,23 @@ describe("a policy that breaks a rule is refused and not repeated", () => {
     ["too many hosts", { hosts: Array.from({ length: 101 }, () => "hunter2") }, "hosts: Too big"],
     ["a host too long", { hosts: ["hunter2".repeat(50)] }, "hosts.0: Too big"],
   ])("%s", async (_, policy, rule) => {
-    await vault.setSecret(project.id, "KEY", value);
+    await setSecret(vault, project.id, "KEY", value);
     for (const work of [
-      vault.setSecret(project.id, "KEY", value, policy as SecretPolicyInput),
-      vault.setSecret(project.id, "NEW", value, policy as SecretPolicyInput),
-      vault.setSecretPolicy(project.id, "KEY", policy as SecretPolicyInput),
+      setSecret(vault, project.id, "KEY", value, policy as SecretPolicyInput),
+      setSecret(vault, project.id, "NEW", value, policy as SecretPolicyInput),
+      setSecretPolicy(vault, project.id, "KEY", policy as SecretPolicyInput),
     ]) {
       const failure = await failureOf(work);
       expect(failure).toMatchObject({ code: "ERR_SECRET_POLICY_INVALID", message: expect.stringContaining(rule) });
       expect(failure.cause).toBeUndefined();
       expect(failure.message).not.toContain("hunter2");
     }
-    await expect(vault.listSecrets(project.id)).resolves.toMatchObject([{ name: "KEY", version: 1 }]);
+    await expect(listSecrets(vault, project.id)).resolves.toMatchObject([{ name: "KEY", version: 1 }]);
   });
 
   test("with ten of its faults at most", async () => {
     const hosts = Array.from({ length: 30 }, () => "not a host");
-    const { message } = await failureOf(vault.setSecret(project.id, "KEY", value, { hosts }));
+    const { message } = await failureOf(setSecret(vault, project.id, "KEY", value, { hosts }));
     expect(message.match(/hosts\.\d+/g)).toHaveLength(10);
   });
 });
@@ -265,24 +278,24 @@ describe("a value that is too short to be sealed", () => {
   });
 
   test.each(short)("is refused with a sealed policy: %s", async (_, text, characters) => {
-    await expect(vault.setSecret(project.id, "KEY", text, sealed)).rejects.toMatchObject(refusal(characters));
-    await expect(vault.listSecrets(project.id)).resolves.toEqual([]);
+    await expect(setSecret(vault, project.id, "KEY", text, sealed)).rejects.toMatchObject(refusal(characters));
+    await expect(listSecrets(vault, project.id)).resolves.toEqual([]);
   });
 
   test.each(short)("is refused under the policy that is kept: %s", async (_, text, characters) => {
-    await vault.setSecret(project.id, "KEY", value, sealed);
-    await expect(vault.setSecret(project.id, "KEY", text)).rejects.toMatchObject(refusal(characters));
+    await setSecret(vault, project.id, "KEY", value, sealed);
+    await expect(setSecret(vault, project.id, "KEY", text)).rejects.toMatchObject(refusal(characters));
     await expect(resolve("KEY")).resolves.toMatchObject({ value });
   });
 
   test.each(short)("is not sealed by a policy alone: %s", async (_, text, characters) => {
-    await vault.setSecret(project.id, "KEY", text);
-    await expect(vault.setSecretPolicy(project.id, "KEY", sealed)).rejects.toMatchObject(refusal(characters));
+    await setSecret(vault, project.id, "KEY", text);
+    await expect(setSecretPolicy(vault, project.id, "KEY", sealed)).rejects.toMatchObject(refusal(characters));
     await expect(resolve("KEY")).resolves.toEqual({ value: text, policy: readablePolicy });
   });
 
   test("has fewer than eight characters: eight are enough", async () => {
-    await vault.setSecret(project.id, "KEY", "🔑🔑🔑🔑🔑🔑🔑🔑", sealed);
+    await setSecret(vault, project.id, "KEY", "🔑🔑🔑🔑🔑🔑🔑🔑", sealed);
     await expect(resolve("KEY")).resolves.toMatchObject({ policy: sealed });
   });
 });
@@ -342,10 +355,10 @@ describe("a policy changed in the database gives ERR_SECRET_TAMPERED and no valu
     ],
   ])("%s", async (_, name, attack) => {
     await insertVersion("OLD", null);
-    await vault.setSecret(project.id, "LISTED", value, { hosts: ["api.example.com"] });
+    await setSecret(vault, project.id, "LISTED", value, { hosts: ["api.example.com"] });
     for (const host of ["https://old.example.com", "https://new.example.com"]) {
-      await vault.setSecret(project.id, "SEALED", value, { sealed: true, hosts: [host] });
-      await vault.setSecret(project.id, "OTHER", value, { sealed: true, hosts: ["evil.net"], places: { body: true } });
+      await setSecret(vault, project.id, "SEALED", value, { sealed: true, hosts: [host] });
+      await setSecret(vault, project.id, "OTHER", value, { sealed: true, hosts: ["evil.net"], places: { body: true } });
     }
     expect((await temporary.database.query(attack, [project.id])).rowCount).toBeGreaterThan(0);
 
@@ -357,25 +370,26 @@ describe("a policy changed in the database gives ERR_SECRET_TAMPERED and no valu
       code: "ERR_SECRET_TAMPERED",
       message: expect.stringContaining("set its value and its policy anew"),
     };
-    await expect(vault.setSecret(project.id, name, "another value")).rejects.toMatchObject(tampered);
-    await expect(vault.setSecretPolicy(project.id, name, sealed)).rejects.toMatchObject(tampered);
-    await vault.setSecret(project.id, name, "another value", sealed);
+    await expect(setSecret(vault, project.id, name, "another value")).rejects.toMatchObject(tampered);
+    await expect(setSecretPolicy(vault, project.id, name, sealed)).rejects.toMatchObject(tampered);
+    await setSecret(vault, project.id, name, "another value", sealed);
     await expect(resolve(name)).resolves.toMatchObject({ value: "another value", policy: sealed });
   });
 });
 
 describe("a stored text that is no policy", () => {
-  test("stops the list by the secret's name and is not shown", async () => {
-    await vault.setSecret(project.id, "KEY", value);
+  test("is marked in the list and not shown, and hides no other secret", async () => {
+    await setSecret(vault, project.id, "KEY", value);
+    await setSecret(vault, project.id, "OTHER", value);
     for (const text of ["", "hunter2", `{"sealed":true,"hosts":[]}`, `{"hunter2":1}`]) {
       await temporary.database.query(
-        "update secret_versions set policy = $2 where secret_id in (select id from secrets where project_id = $1)",
+        "update secret_versions set policy = $2 where secret_id in (select id from secrets where project_id = $1 and name = 'KEY')",
         [project.id, text],
       );
-      await expect(vault.listSecrets(project.id)).rejects.toMatchObject({
-        code: "ERR_SECRET_TAMPERED",
-        message: "Cannot list the secret KEY: its stored policy is none; set its value and its policy anew",
-      });
+      await expect(listSecrets(vault, project.id)).resolves.toMatchObject([
+        { name: "KEY", policy: undefined, tampered: true },
+        { name: "OTHER", tampered: false },
+      ]);
     }
   });
 

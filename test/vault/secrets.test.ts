@@ -6,6 +6,16 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
 import { openVault, type Vault } from "../../vault/vault.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
+import {
+  createOrganization,
+  createProject,
+  deleteSecret,
+  disableSecret,
+  enableSecret,
+  listSecrets,
+  resolveSecrets,
+  setSecret,
+} from "../helpers/vault.ts";
 
 let temporary: Temporary;
 let vault: Vault;
@@ -16,9 +26,9 @@ let otherProjectId: string;
 beforeAll(async () => {
   temporary = await openTemporary();
   vault = await openVault(temporary.database, temporary.config);
-  organizationId = (await vault.createOrganization("Acme")).id;
-  projectId = (await vault.createProject(organizationId, "Support")).id;
-  otherProjectId = (await vault.createProject(organizationId, "Support")).id;
+  organizationId = (await createOrganization(vault, "Acme")).id;
+  projectId = (await createProject(vault, organizationId, "Support")).id;
+  otherProjectId = (await createProject(vault, organizationId, "Support")).id;
 });
 
 afterAll(async () => {
@@ -27,7 +37,8 @@ afterAll(async () => {
 });
 
 async function expose(project: string, ...names: string[]): Promise<string[]> {
-  const values = await vault.resolveSecrets(
+  const values = await resolveSecrets(
+    vault,
     project,
     names.map((name) => ({ name })),
   );
@@ -51,7 +62,7 @@ describe("values", () => {
     ["one blank", " "],
     ["a byte order mark", "\ufeffvalue"],
   ])("round-trip: %s", async (_, value) => {
-    await vault.setSecret(projectId, "HOSTILE", value);
+    await setSecret(vault, projectId, "HOSTILE", value);
     const [exposed] = await expose(projectId, "HOSTILE");
     expect(exposed === value).toBe(true);
   });
@@ -62,17 +73,17 @@ describe("values", () => {
     ["too large in UTF-8", "é".repeat(32_769), "65538 bytes"],
     ["half a surrogate pair", "hunter2\ud83d", "surrogate"],
   ])("are refused when %s, and the message does not repeat them", async (_, value, reason) => {
-    const failure = await failureOf(vault.setSecret(projectId, "REFUSED", value));
+    const failure = await failureOf(setSecret(vault, projectId, "REFUSED", value));
     expect(failure).toMatchObject({ code: "ERR_SECRET_VALUE_INVALID", message: expect.stringContaining(reason) });
     expect(failure.message).not.toMatch(/hunter2|xxxx|éé/);
     await expect(expose(projectId, "REFUSED")).rejects.toMatchObject({ code: "ERR_SECRET_UNKNOWN" });
   });
 
   test("say whether redaction can mask them", async () => {
-    const project = (await vault.createProject(organizationId, "Masking")).id;
-    await vault.setSecret(project, "SHORT", " ab🔑\n");
-    await vault.setSecret(project, "LONG", "abc🔑");
-    expect((await vault.listSecrets(project)).map(({ name, maskable }) => [name, maskable])).toEqual([
+    const project = (await createProject(vault, organizationId, "Masking")).id;
+    await setSecret(vault, project, "SHORT", " ab🔑\n");
+    await setSecret(vault, project, "LONG", "abc🔑");
+    expect((await listSecrets(vault, project)).map(({ name, maskable }) => [name, maskable])).toEqual([
       ["LONG", true],
       ["SHORT", false],
     ]);
@@ -81,10 +92,10 @@ describe("values", () => {
 
 describe("versions", () => {
   test("of concurrent writes are consecutive, and the last one is resolved", async () => {
-    const project = (await vault.createProject(organizationId, "Busy")).id;
+    const project = (await createProject(vault, organizationId, "Busy")).id;
     const versions = await Promise.all(
       Array.from({ length: 20 }, async (_, index) => ({
-        version: await vault.setSecret(project, "BUSY", `value ${index}`),
+        version: await setSecret(vault, project, "BUSY", `value ${index}`),
         value: `value ${index}`,
       })),
     );
@@ -93,13 +104,13 @@ describe("versions", () => {
     );
     const last = versions.find(({ version }) => version === 20);
     await expect(expose(project, "BUSY")).resolves.toEqual([last?.value]);
-    expect(await vault.listSecrets(project)).toMatchObject([{ name: "BUSY", version: 20, disabled: false }]);
+    expect(await listSecrets(vault, project)).toMatchObject([{ name: "BUSY", version: 20, disabled: false }]);
   });
 
   test("of different new secrets can be written at once in a new project", async () => {
-    const project = (await vault.createProject(organizationId, "New")).id;
+    const project = (await createProject(vault, organizationId, "New")).id;
     const names = Array.from({ length: 10 }, (_, index) => `NAME_${index}`);
-    await Promise.all(names.map(async (name) => await vault.setSecret(project, name, `value of ${name}`)));
+    await Promise.all(names.map(async (name) => await setSecret(vault, project, name, `value of ${name}`)));
     await expect(expose(project, ...names)).resolves.toEqual(names.map((name) => `value of ${name}`));
   });
 });
@@ -108,36 +119,36 @@ describe("names", () => {
   test.each(["", "1A", "A-B", "A.B", "A B", "Ä", "a".repeat(129), "hunter2!hunter2"])(
     "that break the rule are refused without being repeated: %s",
     async (name) => {
-      const failure = await failureOf(vault.setSecret(projectId, name, "value"));
+      const failure = await failureOf(setSecret(vault, projectId, name, "value"));
       expect(failure.code).toBe("ERR_SECRET_NAME_INVALID");
       expect(failure.message).not.toContain("hunter2");
     },
   );
 
   test("keep their case, may not differ by case only, and are looked up exactly", async () => {
-    const project = (await vault.createProject(organizationId, "Case")).id;
-    await vault.setSecret(project, "Api_Key", "value");
-    const failure = await failureOf(vault.setSecret(project, "API_KEY", "other"));
+    const project = (await createProject(vault, organizationId, "Case")).id;
+    await setSecret(vault, project, "Api_Key", "value");
+    const failure = await failureOf(setSecret(vault, project, "API_KEY", "other"));
     expect(failure).toMatchObject({ code: "ERR_SECRET_NAME_INVALID", message: expect.stringContaining("Api_Key") });
     await expect(expose(project, "Api_Key")).resolves.toEqual(["value"]);
     await expect(expose(project, "API_KEY")).rejects.toThrow("the closest name is Api_Key");
   });
 
   test("chains_<name> means <name>, unless a secret has that very name", async () => {
-    const project = (await vault.createProject(organizationId, "Chains")).id;
-    await vault.setSecret(project, "stripe", "plain");
-    const [value] = await vault.resolveSecrets(project, [{ name: "chains_stripe" }]);
+    const project = (await createProject(vault, organizationId, "Chains")).id;
+    await setSecret(vault, project, "stripe", "plain");
+    const [value] = await resolveSecrets(vault, project, [{ name: "chains_stripe" }]);
     expect([value?.name, value?.expose()]).toEqual(["chains_stripe", "plain"]);
-    await vault.setSecret(project, "chains_stripe", "literal");
+    await setSecret(vault, project, "chains_stripe", "literal");
     await expect(expose(project, "chains_stripe", "stripe")).resolves.toEqual(["literal", "plain"]);
   });
 });
 
 describe("resolveSecrets()", () => {
   test("gives one value per distinct name in the order of first mention, and prints none of them", async () => {
-    await vault.setSecret(projectId, "FIRST", "value one");
-    await vault.setSecret(projectId, "SECOND", "value two");
-    const values = await vault.resolveSecrets(projectId, [
+    await setSecret(vault, projectId, "FIRST", "value one");
+    await setSecret(vault, projectId, "SECOND", "value two");
+    const values = await resolveSecrets(vault, projectId, [
       { name: "SECOND" },
       { name: "FIRST", line: 1, column: 2 },
       { name: "SECOND", line: 3, column: 4 },
@@ -147,13 +158,13 @@ describe("resolveSecrets()", () => {
       ["FIRST", "value one"],
     ]);
     expect(`${JSON.stringify(values)} ${values.join()}`).not.toContain("value");
-    await expect(vault.resolveSecrets(projectId, [])).resolves.toEqual([]);
+    await expect(resolveSecrets(vault, projectId, [])).resolves.toEqual([]);
   });
 
   test("names the missing secret, its place and the closest existing name", async () => {
-    await vault.setSecret(projectId, "STRIPE_API_KEY", "value");
+    await setSecret(vault, projectId, "STRIPE_API_KEY", "value");
     const failure = await failureOf(
-      vault.resolveSecrets(projectId, [
+      resolveSecrets(vault, projectId, [
         { name: "STRIPE_API_KEY", line: 1, column: 1 },
         { name: "STRIPE_AIP_KEY", line: 3, column: 7 },
       ]),
@@ -168,7 +179,7 @@ describe("resolveSecrets()", () => {
   });
 
   test("never gives another project's secret, nor names it", async () => {
-    await vault.setSecret(otherProjectId, "ONLY_THERE", "value");
+    await setSecret(vault, otherProjectId, "ONLY_THERE", "value");
     const failure = await failureOf(expose(projectId, "ONLY_THERE"));
     expect(failure).toMatchObject({ code: "ERR_SECRET_UNKNOWN", message: expect.not.stringContaining("closest") });
   });
@@ -177,33 +188,33 @@ describe("resolveSecrets()", () => {
     const failure = await failureOf(expose(id, "ANY"));
     expect(failure.code).toBe("ERR_PROJECT_UNKNOWN");
     expect(failure.message).not.toContain("hunter2");
-    await expect(vault.setSecret(id, "ANY", "value")).rejects.toMatchObject({ code: "ERR_PROJECT_UNKNOWN" });
-    await expect(vault.listSecrets(id)).rejects.toMatchObject({ code: "ERR_PROJECT_UNKNOWN" });
+    await expect(setSecret(vault, id, "ANY", "value")).rejects.toMatchObject({ code: "ERR_PROJECT_UNKNOWN" });
+    await expect(listSecrets(vault, id)).rejects.toMatchObject({ code: "ERR_PROJECT_UNKNOWN" });
   });
 
   test("takes the project's id in any case", async () => {
-    await vault.setSecret(projectId.toUpperCase(), "UPPER", "value");
+    await setSecret(vault, projectId.toUpperCase(), "UPPER", "value");
     await expect(expose(projectId.toUpperCase(), "UPPER")).resolves.toEqual(["value"]);
   });
 
   test("refuses a secret that is switched off until it is on again", async () => {
-    await vault.setSecret(projectId, "SWITCHED", "value");
-    await vault.disableSecret(projectId, "SWITCHED");
-    await expect(vault.resolveSecrets(projectId, [{ name: "SWITCHED", line: 2, column: 5 }])).rejects.toMatchObject({
+    await setSecret(vault, projectId, "SWITCHED", "value");
+    await disableSecret(vault, projectId, "SWITCHED");
+    await expect(resolveSecrets(vault, projectId, [{ name: "SWITCHED", line: 2, column: 5 }])).rejects.toMatchObject({
       code: "ERR_SECRET_DISABLED",
       position: { line: 2, column: 5 },
     });
-    await vault.enableSecret(projectId, "SWITCHED");
+    await enableSecret(vault, projectId, "SWITCHED");
     await expect(expose(projectId, "SWITCHED")).resolves.toEqual(["value"]);
   });
 
-  test("knows a deleted secret no more, and one set again starts anew", async () => {
-    await vault.setSecret(projectId, "DELETED", "old");
-    await vault.deleteSecret(projectId, "DELETED");
-    await expect(expose(projectId, "DELETED")).rejects.toMatchObject({ code: "ERR_SECRET_UNKNOWN" });
-    await expect(vault.deleteSecret(projectId, "DELETED")).rejects.toMatchObject({ code: "ERR_SECRET_UNKNOWN" });
-    await expect(vault.disableSecret(projectId, "DELETED")).rejects.toMatchObject({ code: "ERR_SECRET_UNKNOWN" });
-    await expect(vault.setSecret(projectId, "DELETED", "new")).resolves.toBe(1);
+  test("gives nothing of a deleted secret, until it is set again", async () => {
+    await setSecret(vault, projectId, "DELETED", "old");
+    await deleteSecret(vault, projectId, "DELETED");
+    await expect(expose(projectId, "DELETED")).rejects.toMatchObject({ code: "ERR_SECRET_DELETED" });
+    await expect(deleteSecret(vault, projectId, "DELETED")).rejects.toMatchObject({ code: "ERR_SECRET_UNKNOWN" });
+    await expect(setSecret(vault, projectId, "DELETED", "new")).resolves.toBe(2);
+    await expect(expose(projectId, "DELETED")).resolves.toEqual(["new"]);
   });
 });
 
@@ -211,11 +222,11 @@ describe("a row changed in the database", () => {
   let project: string;
 
   async function fresh(): Promise<void> {
-    project = (await vault.createProject(organizationId, "Attacked")).id;
-    await vault.setSecret(project, "MINE", "the value of mine");
-    await vault.setSecret(project, "OTHER", "the first of other");
-    await vault.setSecret(project, "OTHER", "the value of other");
-    await vault.setSecret(otherProjectId, "MINE", "the value of the other project");
+    project = (await createProject(vault, organizationId, "Attacked")).id;
+    await setSecret(vault, project, "MINE", "the value of mine");
+    await setSecret(vault, project, "OTHER", "the first of other");
+    await setSecret(vault, project, "OTHER", "the value of other");
+    await setSecret(vault, otherProjectId, "MINE", "the value of the other project");
   }
 
   const versionOf = (parameter: string, name: string, version = "s.current_version"): string =>
@@ -278,7 +289,7 @@ describe("a row changed in the database", () => {
     await fresh();
     expect((await temporary.database.query(attack, [project, otherProjectId])).rowCount).toBe(1);
     const name = attack.includes("MINE2") ? "MINE2" : "MINE";
-    const failure = await failureOf(vault.resolveSecrets(project, [{ name, line: 1, column: 1 }]));
+    const failure = await failureOf(resolveSecrets(vault, project, [{ name, line: 1, column: 1 }]));
     expect(failure).toMatchObject({ code: "ERR_SECRET_TAMPERED", position: { line: 1, column: 1 } });
     expect(failure.message).not.toContain("the value");
     await temporary.database.query("delete from secrets where name in ('MINE', 'MINE2')");
@@ -295,16 +306,16 @@ describe("a row changed in the database", () => {
 
   test("a project moved to another organization gives ERR_SECRET_TAMPERED, also for the next write", async () => {
     await fresh();
-    const { id } = await vault.createOrganization("Other");
+    const { id } = await createOrganization(vault, "Other");
     await temporary.database.query("update projects set organization_id = $2 where id = $1", [project, id]);
     await expect(expose(project, "OTHER")).rejects.toMatchObject({ code: "ERR_SECRET_TAMPERED" });
-    await expect(vault.setSecret(project, "OTHER", "value")).rejects.toMatchObject({ code: "ERR_SECRET_TAMPERED" });
+    await expect(setSecret(vault, project, "OTHER", "value")).rejects.toMatchObject({ code: "ERR_SECRET_TAMPERED" });
   });
 });
 
 test("a dump of every table holds no value in any plain encoding", async () => {
   const value = "canary-9f8e7d6c5b4a-🔑-canary";
-  await vault.setSecret(projectId, "CANARY", value);
+  await setSecret(vault, projectId, "CANARY", value);
   const { rows: tables } = await temporary.database.query<{ name: string }>(
     "select quote_ident(table_name) as name from information_schema.tables where table_schema = 'stepvault'",
   );
@@ -322,18 +333,20 @@ test("a dump of every table holds no value in any plain encoding", async () => {
 
 describe("tenancy", () => {
   test("gives organizations and projects by id, in the order of their making; names may repeat", async () => {
-    const organization = await vault.createOrganization("Same name");
-    await vault.createOrganization("Same name");
-    const first = await vault.createProject(organization.id, "Same name");
-    const second = await vault.createProject(organization.id, "Same name");
-    await expect(vault.listProjects(organization.id)).resolves.toEqual([first, second]);
-    await expect(vault.getProject(first.id)).resolves.toEqual(first);
-    expect((await vault.listOrganizations()).filter(({ name }) => name === "Same name")).toHaveLength(2);
+    const organization = await createOrganization(vault, "Same name");
+    await createOrganization(vault, "Same name");
+    const first = await createProject(vault, organization.id, "Same name");
+    const second = await createProject(vault, organization.id, "Same name");
+    await expect(vault.tenancy.listProjects(organization.id)).resolves.toEqual([first, second]);
+    await expect(vault.tenancy.getProject(first.id)).resolves.toEqual(first);
+    expect((await vault.tenancy.listOrganizations()).filter(({ name }) => name === "Same name")).toHaveLength(2);
     expect(first.id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
   });
 
   test("refuses a project in an organization that does not exist", async () => {
-    await expect(vault.createProject(createId(), "Orphan")).rejects.toMatchObject({ code: "ERR_ORGANIZATION_UNKNOWN" });
-    await expect(vault.createProject("Acme", "Orphan")).rejects.toMatchObject({ code: "ERR_ORGANIZATION_UNKNOWN" });
+    await expect(createProject(vault, createId(), "Orphan")).rejects.toMatchObject({
+      code: "ERR_ORGANIZATION_UNKNOWN",
+    });
+    await expect(createProject(vault, "Acme", "Orphan")).rejects.toMatchObject({ code: "ERR_ORGANIZATION_UNKNOWN" });
   });
 });

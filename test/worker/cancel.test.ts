@@ -51,8 +51,14 @@ describe("a run of the service is cancelled", () => {
     expect(await service.cancel(projectId, second)).toBe(true);
     await expect.poll(async () => (await service.store.get(projectId, second))?.status).toBe("cancelled");
     expect(await service.cancel(projectId, first)).toBe(true);
-    expect(await service.result(first)).toMatchObject({ status: "cancelled", error: { code: "ERR_RUN_CANCELLED" } });
-    expect(await service.result(second)).toMatchObject({ status: "cancelled", error: { code: "ERR_RUN_CANCELLED" } });
+    expect(await service.result(projectId, first)).toMatchObject({
+      status: "cancelled",
+      error: { code: "ERR_RUN_CANCELLED" },
+    });
+    expect(await service.result(projectId, second)).toMatchObject({
+      status: "cancelled",
+      error: { code: "ERR_RUN_CANCELLED" },
+    });
     const events = await running.events(first);
     expect(events.slice(-2).map(({ kind }) => kind)).toEqual(["error", "finished"]);
     await sleep(200);
@@ -69,7 +75,7 @@ describe("a run of the service is cancelled", () => {
     });
     expect(await service.cancel(createId(), runId)).toBe(false);
     expect(await service.cancel(projectId, createId())).toBe(false);
-    expect(await service.result(runId)).toMatchObject({ status: "succeeded" });
+    expect(await service.result(projectId, runId)).toMatchObject({ status: "succeeded" });
   });
 
   test("before any worker has looked at it, and its code never runs", async () => {

@@ -39,7 +39,7 @@ test("a run whose worker is killed ends as crashed, once, and its host dies with
   await expect.poll(() => hosts.filter((pid) => existsSync(`/proc/${pid}`)), { timeout: 5_000 }).toEqual([]);
 
   const second = startWorkerProcess();
-  const result = await vault.service.result(runId, 110_000);
+  const result = await vault.service.result(vault.projectId, runId, 110_000);
   expect(result).toMatchObject({ status: "crashed", error: { code: "ERR_WORKER_LOST", fault: "system" } });
   const events = await vault.events(runId);
   expect(events.map(({ kind }) => kind)).toEqual(["started", "error", "finished"]);
@@ -59,7 +59,7 @@ test("a run whose end could not be recorded is ended although its worker lives",
     await expect.poll(() => worker.log.join(""), { timeout: 40_000 }).toContain("could not be recorded");
     await worker.service.database.query("alter table run_events_away rename to run_events");
     await expect
-      .poll(async () => await worker.service.store.result(runId), { timeout: 60_000 })
+      .poll(async () => (await worker.service.store.get(worker.projectId, runId))?.result, { timeout: 60_000 })
       .toMatchObject({ status: "crashed", error: { code: "ERR_WORKER_LOST" } });
   } finally {
     await worker.close();

@@ -10,6 +10,7 @@ import { createId } from "../../protocol/ids.ts";
 import type { JobInput, Language, RunResult } from "../../protocol/job.ts";
 import { textOf } from "../helpers/sandbox.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
+import { createOrganization, createProject, setSecret } from "../helpers/vault.ts";
 
 const key = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
 const hostileValues: Record<string, string> = {
@@ -37,7 +38,7 @@ beforeAll(async () => {
   url = `http://127.0.0.1:${port}/echo`;
   vault = await openTestService({ STEPVAULT_EGRESS_OPEN: `127.0.0.1:${port}` });
   for (const [name, value] of Object.entries({ key, ...hostileValues })) {
-    await vault.service.vault.setSecret(vault.projectId, name, value);
+    await setSecret(vault.service.vault, vault.projectId, name, value);
   }
 });
 afterAll(async () => {
@@ -130,13 +131,13 @@ print(base64.b64encode(("user:" + k).encode()).decode(), k.encode().hex())`;
   });
 
   test("a secret of another project does not resolve", async () => {
-    const organization = await vault.service.vault.createOrganization("Other");
-    const other = await vault.service.vault.createProject(organization.id, "Other");
+    const organization = await createOrganization(vault.service.vault, "Other");
+    const other = await createProject(vault.service.vault, organization.id, "Other");
     const runId = await vault.service.submit({
       projectId: other.id,
       ...step("javascript", "return <<secrets.key>>"),
     });
-    expect(await vault.service.result(runId)).toMatchObject({
+    expect(await vault.service.result(other.id, runId)).toMatchObject({
       status: "rejected",
       error: { code: "ERR_SECRET_UNKNOWN" },
     });
@@ -146,7 +147,8 @@ print(base64.b64encode(("user:" + k).encode()).decode(), k.encode().hex())`;
     const runId = createId();
     const job = { projectId: vault.projectId, runId, ...step("javascript", "return Math.random()") } as JobInput;
     const [first, second] = [await vault.service.submit(job), await vault.service.submit(job)];
-    expect(await vault.service.result(first)).toEqual(await vault.service.result(second));
+    const results = [first, second].map(async (id) => await vault.service.result(vault.projectId, id));
+    expect(await results[0]).toEqual(await results[1]);
     expect((await vault.events(runId)).filter(({ kind }) => kind === "finished")).toHaveLength(1);
   });
 
@@ -158,7 +160,7 @@ print(base64.b64encode(("user:" + k).encode()).decode(), k.encode().hex())`;
     const job = { projectId: vault.projectId, runId, ...step("javascript", "return 'other'") };
     const told = await processAgain(job);
     expect(told).toMatchObject({ status: "succeeded", output: expect.any(Number) });
-    expect(told).toEqual(await vault.service.result(runId));
+    expect(told).toEqual(await vault.service.result(vault.projectId, runId));
   });
 
   test("an invalid job with the id of a live run does not end it", async () => {
@@ -170,7 +172,7 @@ print(base64.b64encode(("user:" + k).encode()).decode(), k.encode().hex())`;
     });
     const refused = await processAgain({ projectId: vault.projectId, runId, step: { language: "cobol", code: "" } });
     expect(refused.status).toBe("rejected");
-    expect(await vault.service.result(runId)).toMatchObject({ status: "succeeded", output: 7 });
+    expect(await vault.service.result(vault.projectId, runId)).toMatchObject({ status: "succeeded", output: 7 });
     expect((await vault.events(runId)).map(({ kind }) => kind)).toEqual(["started", "output", "finished"]);
   });
 
@@ -180,8 +182,8 @@ print(base64.b64encode(("user:" + k).encode()).decode(), k.encode().hex())`;
       ...step("python", 'k = <<secrets.key>>\nprint("items")\nimport time\ntime.sleep(2)'),
     });
     await expect.poll(async () => textOf(await vault.events(runId)), { timeout: 4_000 }).toBe("items\n");
-    expect(await vault.service.store.result(runId)).toBeUndefined();
-    await vault.service.result(runId);
+    expect((await vault.service.store.get(vault.projectId, runId))?.result).toBeNull();
+    await vault.service.result(vault.projectId, runId);
   });
 
   test("object keys keep their order", async () => {
@@ -295,7 +297,7 @@ describe("bad input ends the run with a typed error", () => {
     test(`${what}, added to the queue directly, is a rejected run`, async () => {
       const runId = createId();
       await vault.service.queue.add(runId, { projectId: vault.projectId, ...payload } as unknown as JobInput);
-      const result = await vault.service.result(runId);
+      const result = await vault.service.queue.waitForResult(runId, 30_000);
       expect(result).toMatchObject({ status: "rejected", error: { code } });
       expect(result.error?.message).not.toMatch(/pasted|sk-secret|ruby/);
       expect((await vault.service.store.get(vault.projectId, runId))?.status).toBe("rejected");
@@ -305,7 +307,7 @@ describe("bad input ends the run with a typed error", () => {
   test("a job of a project that does not exist is told in its return value", async () => {
     const runId = createId();
     await vault.service.queue.add(runId, { projectId: createId(), ...step("javascript", "return 1") });
-    expect(await vault.service.result(runId)).toMatchObject({
+    expect(await vault.service.queue.waitForResult(runId, 30_000)).toMatchObject({
       status: "rejected",
       error: { code: "ERR_PROJECT_UNKNOWN" },
     });

@@ -4,9 +4,9 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findTraces } from "../../cli/demo/traces.ts";
-import { operator } from "../../vault/actor.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
 import { startUpstream, type Upstream } from "../helpers/upstream.ts";
+import { setSecret } from "../helpers/vault.ts";
 
 const sealedKey = "sk_sealed_Tq81Yw5Er2Ui9Op4Lk7";
 let upstream: Upstream;
@@ -19,7 +19,7 @@ beforeAll(async () => {
   url = `http://${host}/`;
   stepvault = await openTestService({ STEPVAULT_EGRESS_OPEN: host });
   const policy = { sealed: true, hosts: [host] };
-  await stepvault.service.vault.setSecret(stepvault.projectId, "sealed_key", sealedKey, policy);
+  await setSecret(stepvault.service.vault, stepvault.projectId, "sealed_key", sealedKey, policy);
 });
 afterAll(async () => {
   await stepvault.close();
@@ -72,13 +72,13 @@ return [ask(params["url"])["headers"]["x-api-key"], refused, inputs["auth"]]`,
   }
   test("has each use in the audit log, with the run and the version, and why there was none", async () => {
     const { service, projectId } = stepvault;
-    const { organizationId } = await service.vault.getProject(projectId);
+    const { organizationId } = await service.vault.tenancy.getProject(projectId);
     const used = await stepvault.run({
       step: { language: "javascript", code: "return <<secrets.sealed_key>>.length" },
     });
     const failed = await stepvault.run({ step: { language: "javascript", code: "return <<secrets.absent>>" } });
     expect([used.status, failed.error?.code]).toEqual(["succeeded", "ERR_SECRET_UNKNOWN"]);
-    const events = await service.vault.listAudit(operator, { organizationId, projectId, limit: 2 });
+    const events = await service.vault.audit.list({ organizationId, projectId, limit: 2 });
     expect(events).toMatchObject([
       { event: "secret.use", outcome: "failure", reason: "ERR_SECRET_UNKNOWN", via: { runId: failed.runId } },
       {
@@ -90,7 +90,7 @@ return [ask(params["url"])["headers"]["x-api-key"], refused, inputs["auth"]]`,
         target: [{ type: "secret", name: "sealed_key", version: 1 }],
       },
     ]);
-    expect((await service.vault.verifyAudit(operator, organizationId)).broken).toBeUndefined();
+    expect((await service.vault.audit.verify({ organizationId })).broken).toBeUndefined();
   });
   test("is in no table, file or log after these runs", async () => {
     const { service, folder, log } = stepvault;

@@ -13,6 +13,8 @@ import { startNameServer, type TestNameServer } from "../../helpers/name-server.
 import { eventually } from "../../helpers/processes.ts";
 import { openTestSandbox, runStep } from "../../helpers/sandbox.ts";
 
+const loopback = { pinned: { address: "127.0.0.1", family: 4 } } as const;
+
 let servers: Server[];
 let names: TestNameServer;
 let sandbox: Sandbox;
@@ -91,6 +93,44 @@ test("the end of the sandbox ends them", async () => {
   await eventually("the connection is closed", () => connections[0]!.at(-1)?.destroyed === true);
 });
 
+test("connecting may take as long as the run's limit says, and is ended soon after it", async () => {
+  const silent = createTcpServer((socket) => socket.on("error", () => {}));
+  silent.listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const origin = `https://silent.test:${(silent.address() as AddressInfo).port}`;
+  const kept = new Connections();
+  const connecting = async (connectTimeMsMax: number): Promise<unknown> =>
+    await kept
+      .to({ ...loopback, projectId: "a", origin, connectTimeMsMax })
+      .request({ path: "/", method: "GET" })
+      .catch(({ code }: { code: unknown }) => code);
+  const startedAt = performance.now();
+  let given: unknown;
+  const long = connecting(3_600_000).then((code) => (given = code));
+  expect(await connecting(500)).toBe("UND_ERR_CONNECT_TIMEOUT");
+  expect(performance.now() - startedAt).toBeGreaterThan(500);
+  expect(performance.now() - startedAt).toBeLessThan(5_000);
+  expect(given).toBeUndefined();
+  await kept.close();
+  expect(await long).toBe("UND_ERR_DESTROYED");
+  silent.close();
+});
+
+test("a project keeps connections to 64 servers, the latest used, whatever other projects do", async () => {
+  const kept = new Connections();
+  const to = (projectId: string, i: number): Pool =>
+    kept.to({ ...loopback, projectId, origin: `http://host-${i}.test`, connectTimeMsMax: 1_000 });
+  const others = to("b", 0);
+  const pools = Array.from({ length: 64 }, (_, i) => to("a", i));
+  for (let i = 0; i < 64; i++) expect(to("a", i)).toBe(pools[i]);
+  to("a", 0);
+  to("a", 64);
+  expect(pools.map(({ destroyed }) => destroyed).indexOf(true)).toBe(1);
+  expect(pools.filter(({ destroyed }) => destroyed)).toHaveLength(1);
+  expect(others.destroyed).toBe(false);
+  await kept.close();
+});
+
 test("servers that take connections and say nothing end what is old, and never a new request's own", async () => {
   const silent = createTcpServer((socket) => socket.on("error", () => {}));
   silent.listen(0, "127.0.0.1");
@@ -98,7 +138,7 @@ test("servers that take connections and say nothing end what is old, and never a
   const { port } = silent.address() as AddressInfo;
   const kept = new Connections();
   const to = (projectId: string, i: number): Pool =>
-    kept.to({ projectId, origin: `https://host-${i}.test:${port}`, pinned: { address: "127.0.0.1", family: 4 } });
+    kept.to({ ...loopback, projectId, origin: `https://host-${i}.test:${port}`, connectTimeMsMax: 10_000 });
   const waiting = Array.from({ length: 700 }, (_, i) => {
     const pool = to(`project-${i % 20}`, i);
     expect(pool.closed || pool.destroyed).toBe(false);
