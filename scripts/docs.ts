@@ -127,8 +127,8 @@ what was there, and nothing of the older value is kept.
    once it turned on "Inherit from Organization", for the class or for single providers, whose switch then decides.
 3. Else none. A run that needs it fails before any code starts, with an error that says which of these is missing.
 
-An explanation names both candidates and why each was passed over. It is made from what the rows say: nothing is
-decrypted for it, so whether a value can still be opened shows only when it is used.
+An explanation names both candidates and why each was passed over. The rows are compared with what was written,
+and no value is opened for it, so whether one can still be opened shows only when it is used.
 
 Switched off, a credential is not usable, and its value stays stored until the credential is removed.
 
@@ -147,8 +147,10 @@ set or switched on and again when it is used. What an organization has it can al
 
 The secret fields of a credential are sealed as one document, bound to the level, organization, project, integration,
 version, names of the fields and every value that is shown. Whoever changes any of these in the database, or moves a
-credential to another place, gets no value but \`ERR_SECRET_TAMPERED\`. Not noticed are a switch that is turned in the
-database, and a whole row that is put back as it once was.
+credential to another place, gets no value but \`ERR_SECRET_TAMPERED\`. Credentials and switches of inheritance are also listed
+in the signed [manifest](keys.md#what-is-noticed) of their place: one that is switched, added, removed or put back as it
+once was in the database is marked as tampered in lists and not usable, and nothing is inherited in its stead. Setting or
+removing it heals it; rows that no manifest lists are never taken over, unless the operator signs the manifest anew.
 
 ## Models
 

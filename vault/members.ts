@@ -192,6 +192,7 @@ export async function readBuilders(
     projectRole: ProjectRole | null;
     canCreateAssets: boolean | null;
   }>(
+    // Person by person: the members of a large organization are many, and those of its projects few.
     `select p.id as "projectId", o.person_id as "personId", o.name, nullif(o.role, 'member') as "organizationRole",
             m.role as "projectRole", m.can_create_assets as "canCreateAssets"
      from projects p
@@ -201,7 +202,8 @@ export async function readBuilders(
      join lateral (
        select * from organization_members
        where organization_id = p.organization_id and person_id = who.person_id limit 1) o on true
-     left join project_members m on m.person_id = o.person_id and m.project_id = p.id
+     left join lateral (
+       select * from project_members where project_id = p.id and person_id = who.person_id limit 1) m on true
      where p.id = any($1)
      order by o.name, o.person_id, p.created_at, p.id limit $2`,
     [asked.projectIds, asked.limit ?? null],

@@ -151,7 +151,7 @@ async function takeDue(database: Queryable, now: Date): Promise<{ place: Place; 
        where v.secret_id = l.secret_id and v.version = l.version and l.time > $1::timestamptz)
      select case when p.shared then json_build_object('organizationId', p.organization_id)
                  else json_build_object('projectId', p.id) end as place, v.name, v.version
-     from looked_at v join projects p on p.id = v.project_id
+     from looked_at v cross join lateral (select * from projects where id = v.project_id limit 1) p
      where v.time <= $1::timestamptz and not ${held} order by random() limit 100`,
     [now],
   );

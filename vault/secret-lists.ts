@@ -95,7 +95,8 @@ export async function verifySecrets(context: SecretContext, place: Place): Promi
 async function falselyGranted({ database, master }: SecretContext, project: Project): Promise<string[]> {
   const { rows } = await database.query<{ name: string; grantedTo: string } & Parameters<typeof isGranted>[1]>(
     `select s.name, s.id as "secretId", nullif(s.access, 'all') as access, g.project_id as "grantedTo", g.mac as "grantMac"
-     from secret_grants g join secrets s on s.id = g.secret_id where s.project_id = $1 order by s.name`,
+     from secrets s cross join lateral (select * from secret_grants where secret_id = s.id offset 0) g
+     where s.project_id = $1 order by s.name`,
     [project.id],
   );
   if (rows.length === 0) return [];

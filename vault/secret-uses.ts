@@ -124,8 +124,8 @@ export async function whoWouldBreak(
 const granted = `select p.id from secrets t join projects h on h.id = t.project_id
   cross join lateral (
     select project_id as id from secret_grants where secret_id = t.id
-    union select id from projects where organization_id = h.organization_id and t.access = 'all') g
-  join projects p on p.id = g.id and p.organization_id = h.organization_id and not p.shared
+    union select id from projects where organization_id = case t.access when 'all' then h.organization_id end) g
+  join lateral (select * from projects where id = g.id limit 1) p on p.organization_id = h.organization_id and not p.shared
   left join lateral (
     select 1 as own from secrets where project_id = p.id and name = $2 and deleted_at is null limit 1) o on true
   where t.id = $1 and o.own is null`;

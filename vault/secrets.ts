@@ -5,7 +5,12 @@
  */
 import type { Queryable } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
-import { readablePolicy, type SecretPolicy, type SecretPolicyInput } from "../protocol/secret-policy.ts";
+import {
+  readablePolicy,
+  sealedCharactersMin,
+  type SecretPolicy,
+  type SecretPolicyInput,
+} from "../protocol/secret-policy.ts";
 import type { SecretPointerInput } from "../protocol/secret-source.ts";
 import { type SecretName, secretValueBytesMax } from "../protocol/secret.ts";
 import type { Permission } from "./authorize.ts";
@@ -66,6 +71,9 @@ type ParsedValue = Omit<NewValue, "name" | "policy"> & {
 export function parseNewValue(request: NewValue): ParsedValue {
   const name = parseSecretName(request.name);
   const { value, source, policy, endUnusedHours } = request;
+  // Names are shown everywhere, and in the very messages.
+  if (value?.trim() === name && name.length >= sealedCharactersMin)
+    throw new StepvaultError("ERR_SECRET_NAME_INVALID", "Cannot set the secret: its name is the value itself");
   if ((value === undefined) === (source === undefined))
     throw secretError("ERR_SECRET_VALUE_INVALID", "set", {
       name,

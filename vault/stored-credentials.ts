@@ -99,8 +99,8 @@ export async function readLevels(
                       order by i.integration, i.class), '[]')
              from credential_inheritance i where w.level = 'project' and i.project_id = $3) as switches
      from unnest($1::text[]) with ordinality as w (level, place)
-     left join projects p on p.organization_id = $2
-       and case w.level when 'project' then p.id = $3 and not p.shared else p.shared end
+     left join projects p on p.organization_id = $2 and p.shared = (w.level = 'organization')
+       and p.id = case w.level when 'project' then $3 else (select id from projects where organization_id = $2 and shared) end
      ${joinOfProjectKey}
      left join secret_manifests m on m.project_id = p.id
      left join organization_credential_settings t on t.organization_id = $2

@@ -12,7 +12,7 @@ import { digest } from "./crypto.ts";
 import { withFingerprints } from "./fingerprints.ts";
 import { perform, permit } from "./perform.ts";
 import { policyText } from "./policies.ts";
-import { type SecretRow, openStored, parseSecretName } from "./secret-rows.ts";
+import { openStored, parseSecretName, provideSecret, type SecretRow } from "./secret-rows.ts";
 import { parseNewValue, storeSecret } from "./secrets.ts";
 import { formatSecretsText, parseSecretsText, type SecretsFormat, type SecretsTextEntry } from "./secrets-text.ts";
 import { throwSecretsFaults } from "./secrets-text-faults.ts";
@@ -88,6 +88,10 @@ export async function importSecrets(context: SecretContext, request: Import): Pr
         "ERR_SECRET_VERSION_CONFLICT",
         "Cannot import the secrets: the text or the secrets are not those of the preview any more",
       );
+    const stored = preview.changes.filter(({ action }) => ["create", "update", "restore"].includes(action));
+    // All rows before the manifest, which each change locks: somebody who makes one of them waits for that.
+    for (const name of stored.map((change) => change.name).sort())
+      await provideSecret(client, { project, name: parseSecretName(name) });
     const target: { type: string; id: string; name: string; version?: number }[] = [];
     for (const { name, action } of preview.changes) {
       if (action === "same" || action === "keep") continue;

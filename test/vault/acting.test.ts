@@ -15,6 +15,7 @@ let temporary: Temporary;
 let vault: Vault;
 let organizationId: string;
 let projectId: string;
+const masterKeyNext = randomBytes(32).toString("base64");
 
 const change = async (actor: Actor): Promise<void> =>
   void (await vault.as(actor).tenancy.setProjectNetwork({ projectId, network: "none" }));
@@ -28,7 +29,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   vault.close();
-  await temporary.dispose();
+  // The root key was changed to this one.
+  await temporary.dispose({ keys: { masterKeyNext } });
 });
 
 test("the log tells who did what, to those who may read it", async () => {
@@ -50,7 +52,7 @@ test("the log tells who did what, to those who may read it", async () => {
 test("the log and a kept head stay whole while the root key is changed", async () => {
   await change(ann);
   const kept = await vault.audit.head({ organizationId });
-  const next = { ...temporary.config, masterKeyNext: randomBytes(32).toString("base64") };
+  const next = { ...temporary.config, masterKeyNext };
   const rotating = await openVault(temporary.database, next);
   await rotating.stageRootKey();
   await rotating.promoteRootKey();

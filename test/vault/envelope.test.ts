@@ -44,7 +44,7 @@ beforeEach(async () => {
 afterAll(async () => {
   vault.close();
   master.close();
-  await temporary.dispose();
+  await temporary.dispose({ keys: { masterKey: rootKey.toString("base64") } });
 });
 
 async function expose(name: string, projectId = project.id): Promise<string> {

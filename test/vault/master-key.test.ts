@@ -25,7 +25,8 @@ beforeEach(async () => {
 });
 
 afterEach(async () => rm(dataDir, { recursive: true, force: true }));
-afterAll(async () => temporary.dispose());
+// Each test loses, spoils or exchanges the key.
+afterAll(async () => temporary.dispose({ unreadable: true }));
 
 async function openWith(settings: Record<string, string> = {}): ReturnType<typeof openVault> {
   return await openVault(temporary.database, configFor(dataDir, settings));

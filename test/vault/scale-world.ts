@@ -171,6 +171,8 @@ const statements = [
    from generate_series(1, ${keys}) i`,
   `insert into platform_key_projects (key_id, project_id)
    select made('key', i), made('project', 1 + (i + n) % ${projects}) from generate_series(50, ${keys}, 100) i, generate_series(0, 9) n`,
+  `insert into secret_grants (secret_id, project_id, mac)
+   select made('secret', i), made('project', 1 + i % ${projects}), 'mac' from generate_series(0, 29999) i`,
   `insert into agents (id, project_id, kind, name, public)
    select made('agent', i), made('project', i), 'agent', 'Agent', true from generate_series(1, ${projects}) i`,
   `insert into agent_steps (agent_id, step_id)
@@ -214,7 +216,7 @@ const statementsOfReal = [
    from secrets s join data_keys k on k.project_id = s.project_id
    where not exists (select from secret_versions v where v.secret_id = s.id)`,
   `insert into secret_grants (secret_id, project_id, mac)
-   select made('shared', i), made('project', 100 * n + i % 100 + 1), 'mac' from generate_series(1, 500) i, generate_series(0, 19) n`,
+   select made('shared', i), made('project', 100 * n + i % 100 + 1), 'mac' from generate_series(1, 500) i, generate_series(0, 3) n`,
   // An organization's secret that thousands of projects use, and one of a project that runs for thousands of callers.
   `insert into secret_uses (secret_id, version, project_id, step_id, caller, first_used_at, last_used_at, last_run_id)
    select s.id, 1, made('project', i), '', '', now(), now() - interval '40 days', made('run', i)

@@ -193,6 +193,8 @@ describe("a value that was sealed", () => {
     await sealedFirst();
     await set("canary-made-up", { policy: {} });
     await end();
+    // Now the rows alone do not tell.
+    await set("canary-made-up-next");
     expect(await world.codeOf(rollback(1))).toBe("ERR_SECRET_POLICY_INVALID");
     expect(await world.codeOf(world.reveal(1))).toBe("ERR_SECRET_SEALED");
   });

@@ -141,7 +141,7 @@ function applyToModel(change: Change, model: Model): string {
     case "rollback": {
       const target = secret.versions.at(-1 - change.back)!;
       if (secret.deleted) return "ERR_SECRET_DELETED";
-      if (target.destroyed || last.destroyed) return "ERR_SECRET_DESTROYED";
+      if (target.destroyed) return "ERR_SECRET_DESTROYED";
       secret.versions.push({ ...target });
       return "done";
     }
@@ -298,6 +298,7 @@ const walk = (at: At): Change[] => [
   { kind: "policy", at, name: "alpha", onlySaved: true },
   { kind: "rollback", at, name: "alpha", back: 1 },
   { kind: "destroyLast", at, name: "alpha" },
+  { kind: "rollback", at, name: "alpha", back: 1 },
   { kind: "destroy", at, name: "alpha" },
 ];
 

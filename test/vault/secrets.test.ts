@@ -116,6 +116,12 @@ describe("versions", () => {
 });
 
 describe("names", () => {
+  test("that are the value itself are refused without being repeated", async () => {
+    const failure = await failureOf(setSecret(vault, projectId, "sk_live_hunter2", " sk_live_hunter2\n"));
+    expect(failure).toMatchObject({ code: "ERR_SECRET_NAME_INVALID", message: expect.not.stringContaining("hunter2") });
+    await setSecret(vault, projectId, "SHORT_X", "SHORT_X");
+  });
+
   test.each(["", "1A", "A-B", "A.B", "A B", "Ä", "a".repeat(129), "hunter2!hunter2"])(
     "that break the rule are refused without being repeated: %s",
     async (name) => {
@@ -226,7 +232,8 @@ describe("a row changed in the database", () => {
     await setSecret(vault, project, "MINE", "the value of mine");
     await setSecret(vault, project, "OTHER", "the first of other");
     await setSecret(vault, project, "OTHER", "the value of other");
-    await setSecret(vault, otherProjectId, "MINE", "the value of the other project");
+    // With its policy: the row from before was deleted past Stepvault, and its policy is not known.
+    await setSecret(vault, otherProjectId, "MINE", "the value of the other project", {});
   }
 
   const versionOf = (parameter: string, name: string, version = "s.current_version"): string =>

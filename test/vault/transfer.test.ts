@@ -162,6 +162,15 @@ describe("an import", () => {
     expect(await vault.secrets.verify(place)).toEqual({ changed: [], removed: [], unproven: false });
   });
 
+  test("and single writers of the same new names do not wait for each other in a circle", async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const names = Array.from({ length: 12 }, (_, index) => `ROUND_${round}_${index}`);
+      const text = names.map((name) => `${name}='imported value'`).join("\n");
+      const single = names.toReversed().map(async (name) => await setSecret(vault, projectId, name, "single value"));
+      await Promise.all([vault.secrets.import({ place, text, overwrite: true }), ...single]);
+    }
+  });
+
   test("of an organization's secrets grants them to nobody", async () => {
     await vault.secrets.import({ place: { organizationId }, text: "SHARED='value for some'" });
     await expect(valueOf("SHARED")).rejects.toMatchObject({ code: "ERR_SECRET_NOT_GRANTED" });
