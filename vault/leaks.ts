@@ -75,7 +75,7 @@ export interface LeakContext extends SecretContext {
 const usesShownMax = 1_000;
 
 /** Looks for what is in a text. Throws ERR_LEAK_TEXT_INVALID, and what `authorize` throws. */
-export async function findLeak(
+async function findLeak(
   context: LeakContext,
   { organizationId, text, now = new Date() }: { organizationId: string; text: string; now?: Date | undefined },
 ): Promise<Leak> {
@@ -219,7 +219,7 @@ export interface Ended {
  * Each is a change of its own with its event; one that fails does not keep the others. What is no longer in force stays as it is. Throws
  * what `findLeak` throws.
  */
-export async function endLeak(
+async function endLeak(
   context: LeakContext,
   request: { organizationId: string; text: string; replacement?: string | undefined; now?: Date | undefined },
 ): Promise<{ leak: Leak; ended: Ended[] }> {

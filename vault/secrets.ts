@@ -207,7 +207,7 @@ function checkHours(name: string, hours: number | undefined): void {
   throw secretError("ERR_SECRET_METADATA_INVALID", "set", { name, why });
 }
 
-export function checkValue(name: string, value: string): void {
+function checkValue(name: string, value: string): void {
   const bytes = Buffer.byteLength(value, "utf8");
   if (bytes < 1 || bytes > secretValueBytesMax) {
     throw new StepvaultError(

@@ -68,7 +68,7 @@ export async function destroyVersions(
   return rows.map(({ version }) => version);
 }
 
-export const tombstonePurpose = "stepvault tombstone 1";
+const tombstonePurpose = "stepvault tombstone 1";
 
 /** A tombstone with what it takes to check it elsewhere: Ed25519 over `<purpose>\n<body>`. */
 export interface SignedTombstone extends Tombstone {

@@ -160,5 +160,6 @@ export class Service {
     await this.#sandbox.close();
     await this.queue.close();
     await this.database.close();
+    this.vault.close();
   }
 }
