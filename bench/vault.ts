@@ -2,7 +2,7 @@
  * Speed of the vault: `npm run bench:vault` prints tables and writes results/vault.md. Resolving some secrets of a project
  * with many reads and proves the project's whole manifest; a run's use also writes its audit event and the ledger; setting one
  * signs the manifest anew. Medians of warm calls on an embedded PostgreSQL, alone and beside the 10,000 projects of
- * test/vault/scale-world.ts. Then many uses at once, which wait for their organization's chain.
+ * test/vault/secrets/scale-world.ts. Then many uses at once, which wait for their organization's chain.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
@@ -11,10 +11,10 @@ import { type Database, openDatabase } from "../database/connection.ts";
 import { type Config, parseConfig } from "../protocol/config.ts";
 import { createId } from "../protocol/ids.ts";
 import { createOrganization, createProject, setSecret } from "../test/helpers/vault.ts";
-import { openScale } from "../test/vault/scale-world.ts";
-import { createSources } from "../vault/kv-source.ts";
-import { openMasterKey } from "../vault/master-key.ts";
-import { resolveSecrets, type ResolveTools } from "../vault/resolve.ts";
+import { openScale } from "../test/vault/secrets/scale-world.ts";
+import { createSources } from "../vault/sources/kv-source.ts";
+import { openMasterKey } from "../vault/encryption/master-key.ts";
+import { resolveSecrets, type ResolveTools } from "../vault/secrets/resolve.ts";
 import { openVault, type Vault } from "../vault/vault.ts";
 
 const secretCounts = [20, 200, 1_000];

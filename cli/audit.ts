@@ -4,7 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { StepvaultError } from "../protocol/error.ts";
-import type { AuditEvent, AuditHead } from "../vault/audit.ts";
+import type { AuditEvent, AuditHead } from "../vault/audit/audit.ts";
 import { readJson } from "./read-file.ts";
 import { data, exitCodes, note, paint, table } from "./terminal.ts";
 import { withVault } from "./with-vault.ts";

@@ -15,8 +15,8 @@ import { readJavaScriptPackages } from "../runtime/javascript-packages.ts";
 import { detectLayers } from "../runtime/layers.ts";
 import { readWheels } from "../runtime/python-packages.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
-import { openKms } from "../vault/key-sources.ts";
-import type { KmsRootKey } from "../vault/kms.ts";
+import { openKms } from "../vault/encryption/key-sources.ts";
+import type { KmsRootKey } from "../vault/encryption/kms.ts";
 import { data, exitCodes, paint, table } from "./terminal.ts";
 
 export const doctorUsage = `stepvault doctor [--json]

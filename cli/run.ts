@@ -11,7 +11,7 @@ import { type Json, type Language, parseJob, type RunResult } from "../protocol/
 import { SecretValue } from "../protocol/secret.ts";
 import { detectLayers, requireLayers } from "../runtime/layers.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
-import { closestName } from "../vault/closest-name.ts";
+import { closestName } from "../vault/secrets/closest-name.ts";
 import { executeStep, type Reference } from "../worker/execute.ts";
 import { RunRedaction } from "../worker/run-redaction.ts";
 import { chooseLimits, type StepPlan } from "../worker/step-plan.ts";

@@ -3,8 +3,8 @@
  * that names each line or entry, never what stands in it. Holds no rule of the formats.
  */
 import { SecretValue } from "../protocol/secret.ts";
-import { parseSecretsText } from "../vault/secrets-text.ts";
-import { throwSecretsFaults } from "../vault/secrets-text-faults.ts";
+import { parseSecretsText } from "../vault/secrets/secrets-text.ts";
+import { throwSecretsFaults } from "../vault/secrets/secrets-text-faults.ts";
 import { readText } from "./read-file.ts";
 
 /** Throws ERR_FILE_UNREADABLE, ERR_SECRETS_TEXT_INVALID, or the code of the one fault that there is. */

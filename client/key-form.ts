@@ -1,6 +1,6 @@
 /**
  * What a platform key looks like (docs/keys-api.md), so that a mistyped key, or one of another region, is told without a
- * request. Written a second time beside vault/key-format.ts, which needs Node; a test compares the two. Imports nothing.
+ * request. Written a second time beside vault/platform-keys/key-format.ts, which needs Node; a test compares the two. Imports nothing.
  */
 import type { Region } from "./region.ts";
 

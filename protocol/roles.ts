@@ -1,6 +1,6 @@
 /**
  * Who may do what: one table of actions, each with the roles that may and the key scope that suffices. Everything that
- * asks for permission asks this table, by vault/authorize.ts; docs/roles.md is generated from it. Imports nothing of ours.
+ * asks for permission asks this table, by vault/tenancy/authorize.ts; docs/roles.md is generated from it. Imports nothing of ours.
  */
 
 /** Roles of people: in an organization, and in one of its projects. A builder is a member who can create assets. */

@@ -7,37 +7,49 @@ import type { Queryable, Transactional } from "../database/server.ts";
 import type { Config } from "../protocol/config.ts";
 import { type ErrorCode, StepvaultError } from "../protocol/error.ts";
 import type { Action } from "../protocol/roles.ts";
-import { contextFor } from "./acting.ts";
-import { type Actor, operator } from "./actor.ts";
-import { auditActions } from "./audit-actions.ts";
-import type { Permission, Place } from "./authorize.ts";
+import { contextFor } from "./audit/acting.ts";
+import { type Actor, operator } from "./tenancy/actor.ts";
+import { auditActions } from "./audit/audit-actions.ts";
+import type { Permission, Place } from "./tenancy/authorize.ts";
 import { bind, type Bound } from "./bind.ts";
-import type { SecretContext } from "./context.ts";
-import { keepMemoryOutOfCoreDumps } from "./core-dumps.ts";
-import { credentialActions } from "./credential-actions.ts";
-import type { CredentialContext } from "./credentials.ts";
-import { forgetPeppers, openPeppers } from "./deployment-keys.ts";
-import { checkReferences, explainSecret } from "./explain.ts";
-import type { Gates } from "./gates.ts";
-import { agentActions, embedKeyActions, keyActions, type KeyContext } from "./key-actions.ts";
-import type { KeySettings } from "./key-sources.ts";
-import type { KeyIssuer } from "./keys.ts";
-import { createSources, type SecretSources } from "./kv-source.ts";
-import { leakActions } from "./leaks.ts";
-import { type MasterKey, openMasterKey } from "./master-key.ts";
-import { revealSecret } from "./reveal.ts";
-import { permit } from "./perform.ts";
-import { promoteRootKey, retireRootKey, rewrapKeys, type RewrapResult, stageRootKey } from "./root-rotation.ts";
-import { secretAccess } from "./secret-access.ts";
-import { deleteSecret, destroySecret, endUnusedVersions, listTombstones, restoreSecret } from "./secret-ends.ts";
-import { listSecrets, listVersions, verifySecrets } from "./secret-lists.ts";
-import { changeMetadata, switchSecret } from "./secret-metadata.ts";
-import { listStale, listUnused, listUses, whoWouldBreak } from "./secret-uses.ts";
-import { rollbackSecret, setSecret, setSecretPolicy } from "./secrets.ts";
-import { tenancyActions } from "./tenancy-actions.ts";
-import { exportSecrets, importSecrets, previewImport } from "./transfer.ts";
-import { type Holder, manifestHead, type ManifestHead, rebuildManifest } from "./update-manifest.ts";
-import { useSecrets } from "./use.ts";
+import type { SecretContext } from "./secrets/context.ts";
+import { keepMemoryOutOfCoreDumps } from "./encryption/core-dumps.ts";
+import { credentialActions } from "./credentials/credential-actions.ts";
+import type { CredentialContext } from "./credentials/credentials.ts";
+import { forgetPeppers, openPeppers } from "./platform-keys/deployment-keys.ts";
+import { checkReferences, explainSecret } from "./secrets/explain.ts";
+import type { Gates } from "./credentials/gates.ts";
+import { agentActions, embedKeyActions, keyActions, type KeyContext } from "./platform-keys/key-actions.ts";
+import type { KeySettings } from "./encryption/key-sources.ts";
+import type { KeyIssuer } from "./platform-keys/keys.ts";
+import { createSources, type SecretSources } from "./sources/kv-source.ts";
+import { leakActions } from "./secrets/leaks.ts";
+import { type MasterKey, openMasterKey } from "./encryption/master-key.ts";
+import { revealSecret } from "./secrets/reveal.ts";
+import { permit } from "./audit/perform.ts";
+import {
+  promoteRootKey,
+  retireRootKey,
+  rewrapKeys,
+  type RewrapResult,
+  stageRootKey,
+} from "./encryption/root-rotation.ts";
+import { secretAccess } from "./secrets/secret-access.ts";
+import {
+  deleteSecret,
+  destroySecret,
+  endUnusedVersions,
+  listTombstones,
+  restoreSecret,
+} from "./secrets/secret-ends.ts";
+import { listSecrets, listVersions, verifySecrets } from "./secrets/secret-lists.ts";
+import { changeMetadata, switchSecret } from "./secrets/secret-metadata.ts";
+import { listStale, listUnused, listUses, whoWouldBreak } from "./secrets/secret-uses.ts";
+import { rollbackSecret, setSecret, setSecretPolicy } from "./secrets/secrets.ts";
+import { tenancyActions } from "./tenancy/tenancy-actions.ts";
+import { exportSecrets, importSecrets, previewImport } from "./secrets/transfer.ts";
+import { type Holder, manifestHead, type ManifestHead, rebuildManifest } from "./encryption/update-manifest.ts";
+import { useSecrets } from "./secrets/use.ts";
 
 export type VaultSettings = KeySettings & Pick<Config, "secretSourcesFile" | "region" | "gates">;
 

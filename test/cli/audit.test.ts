@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Project } from "../../vault/tenancy.ts";
+import type { Project } from "../../vault/tenancy/tenancy.ts";
 import { openVault } from "../../vault/vault.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
 import { createOrganization, createProject, setSecret } from "../helpers/vault.ts";

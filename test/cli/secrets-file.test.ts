@@ -1,6 +1,6 @@
 /**
  * Goal: a secrets file gives each secret its value and policy, and a wrong one is told by entry and rule, never by what
- * stands in it. Real files. What the formats mean is tested with vault/secrets-text.ts.
+ * stands in it. Real files. What the formats mean is tested with vault/secrets/secrets-text.ts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -6,7 +6,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import type * as Library from "../../client/client.ts";
 import { clientErrorCodes } from "../../client/errors.ts";
 import { errorCodes } from "../../protocol/error.ts";
-import { generateKey } from "../../vault/key-format.ts";
+import { generateKey } from "../../vault/platform-keys/key-format.ts";
 import { agentId, embedKey, project, serverKey, startServer, taskPrefix } from "./server.ts";
 
 let library: typeof Library;

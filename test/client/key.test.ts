@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Client } from "../../client/client.ts";
 import { Key, type KeyFields } from "../../client/key.ts";
 import { readKey } from "../../client/key-form.ts";
-import { generateKey, type KeyKind, parseKey, regions } from "../../vault/key-format.ts";
+import { generateKey, type KeyKind, parseKey, regions } from "../../vault/platform-keys/key-format.ts";
 import {
   agentId,
   codeOf,

@@ -10,7 +10,7 @@ import { StepvaultApiError, StepvaultClientError } from "../../client/errors.ts"
 import { Key } from "../../client/key.ts";
 import type { TransportOptions } from "../../client/settings.ts";
 import type { RequestOptions } from "../../client/transport.ts";
-import { generateKey } from "../../vault/key-format.ts";
+import { generateKey } from "../../vault/platform-keys/key-format.ts";
 
 export interface Arrived {
   readonly method: string;

@@ -1,5 +1,5 @@
 /**
- * A local server that speaks AWS KMS, as far as vault/kms-aws.ts uses it: Encrypt, Decrypt and DescribeKey of one symmetric
+ * A local server that speaks AWS KMS, as far as vault/encryption/kms-aws.ts uses it: Encrypt, Decrypt and DescribeKey of one symmetric
  * key in AWS's JSON 1.1, with encryption context, states of the key, its errors, and SigV4 verified with AWS's own signer, by
  * a clock that may differ. Written from the API's reference; it is not AWS.
  */

@@ -1,5 +1,5 @@
 /**
- * A local server that speaks Google Cloud KMS's REST API, as far as vault/kms-gcp.ts uses it: encrypt, decrypt and get of one
+ * A local server that speaks Google Cloud KMS's REST API, as far as vault/encryption/kms-gcp.ts uses it: encrypt, decrypt and get of one
  * symmetric key, with additional authenticated data, the CRC32C fields, versions and their state; and what gives access
  * tokens, as the Security Token Service and a machine's metadata server do. Written from the API's reference; not Google's.
  */

@@ -6,10 +6,10 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { vi } from "vitest";
-import { AwsKms } from "../../vault/kms-aws.ts";
-import { GcpKms } from "../../vault/kms-gcp.ts";
-import { TransitKms } from "../../vault/kms-transit.ts";
-import type { KmsAdapter } from "../../vault/kms.ts";
+import { AwsKms } from "../../vault/encryption/kms-aws.ts";
+import { GcpKms } from "../../vault/encryption/kms-gcp.ts";
+import { TransitKms } from "../../vault/encryption/kms-transit.ts";
+import type { KmsAdapter } from "../../vault/encryption/kms.ts";
 import { type AwsCredentials, type AwsKmsServer, startAwsKms } from "./aws-kms.ts";
 import { type GcpKmsServer, startGcpKms } from "./gcp-kms.ts";
 import type { KmsServer } from "./kms-server.ts";

@@ -8,14 +8,14 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Queryable, Transactional } from "../../database/server.ts";
 import { StepvaultError } from "../../protocol/error.ts";
-import { openCredential, type SealedRow } from "../../vault/credential-sealer.ts";
-import { SealBrokenError } from "../../vault/crypto.ts";
-import { forgetPeppers, openPeppers } from "../../vault/deployment-keys.ts";
-import type { KeySettings } from "../../vault/key-sources.ts";
-import { type MasterKey, openMasterKey } from "../../vault/master-key.ts";
-import { findOrganizationKey, unwrapOrganizationKey } from "../../vault/organization-keys.ts";
-import { readProjectVersions, type StoredVersion, withOpenProject } from "../../vault/stored-versions.ts";
-import { openInProject } from "../../vault/versions.ts";
+import { openCredential, type SealedRow } from "../../vault/credentials/credential-sealer.ts";
+import { SealBrokenError } from "../../vault/encryption/crypto.ts";
+import { forgetPeppers, openPeppers } from "../../vault/platform-keys/deployment-keys.ts";
+import type { KeySettings } from "../../vault/encryption/key-sources.ts";
+import { type MasterKey, openMasterKey } from "../../vault/encryption/master-key.ts";
+import { findOrganizationKey, unwrapOrganizationKey } from "../../vault/encryption/organization-keys.ts";
+import { readProjectVersions, type StoredVersion, withOpenProject } from "../../vault/secrets/stored-versions.ts";
+import { openInProject } from "../../vault/secrets/versions.ts";
 
 /** What must not be found, with what is said in its stead. */
 export interface Known {

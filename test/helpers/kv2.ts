@@ -1,5 +1,5 @@
 /**
- * A local server that speaks the KV engine, version 2, of HashiCorp Vault and OpenBao, as far as vault/kv-client.ts uses it:
+ * A local server that speaks the KV engine, version 2, of HashiCorp Vault and OpenBao, as far as vault/sources/kv-client.ts uses it:
  * reading a path's newest or a given version, with namespaces, mounts, tokens, deleted and destroyed versions, and the
  * answers of a server that is sealed, a standby, silent or broken. Written from the engine's documentation; it is not the
  * engine. Paths are decoded and their dots followed, as no real server would: what leaves its place here must not be asked.

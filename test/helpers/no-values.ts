@@ -8,8 +8,8 @@ import { Redis } from "ioredis";
 import { openDatabase, type Database } from "../../database/connection.ts";
 import type { Queryable } from "../../database/server.ts";
 import type { Config } from "../../protocol/config.ts";
-import { scannerPattern } from "../../vault/key-format.ts";
-import type { KeySettings } from "../../vault/key-sources.ts";
+import { scannerPattern } from "../../vault/platform-keys/key-format.ts";
+import type { KeySettings } from "../../vault/encryption/key-sources.ts";
 import { ByteSearch, needlesOfBytes, needlesOfText, valueCharactersMin } from "./byte-search.ts";
 import { type Known, knownValues, rootKeys } from "./known-values.ts";
 

@@ -1,5 +1,5 @@
 /**
- * A local server that speaks the Transit engine of HashiCorp Vault and OpenBao, as far as vault/kms-transit.ts uses it:
+ * A local server that speaks the Transit engine of HashiCorp Vault and OpenBao, as far as vault/encryption/kms-transit.ts uses it:
  * encrypt, decrypt, read and rotate of an aes256-gcm96 key with versions and associated data, and the answers when a token
  * is wrong or the server sealed. Written from the engine's documentation; it is not the engine.
  */

@@ -5,9 +5,9 @@
 import { createId } from "../../protocol/ids.ts";
 import type { SecretPolicyInput } from "../../protocol/secret-policy.ts";
 import type { SecretValue } from "../../protocol/secret.ts";
-import type { SecretReference } from "../../vault/resolve.ts";
-import type { SecretMetadata } from "../../vault/secret-lists.ts";
-import type { Organization, Project } from "../../vault/tenancy.ts";
+import type { SecretReference } from "../../vault/secrets/resolve.ts";
+import type { SecretMetadata } from "../../vault/secrets/secret-lists.ts";
+import type { Organization, Project } from "../../vault/tenancy/tenancy.ts";
 import type { Vault } from "../../vault/vault.ts";
 
 export async function createOrganization(vault: Vault, name: string): Promise<Organization> {

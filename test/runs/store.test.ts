@@ -5,7 +5,7 @@ import type { RunEventBody, RunResult } from "../../protocol/job.ts";
 import type { Redacted } from "../../protocol/redacted.ts";
 import { EventWriter } from "../../runs/event-writer.ts";
 import { RunStore } from "../../runs/store.ts";
-import { createOrganization, createProject } from "../../vault/tenancy.ts";
+import { createOrganization, createProject } from "../../vault/tenancy/tenancy.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
 
 let temporary: Temporary;

@@ -15,7 +15,7 @@ import { openQueue, type RunJob, type RunQueue, type RunWorker } from "../../run
 import { RunStore } from "../../runs/store.ts";
 import { submitRun } from "../../runs/submit.ts";
 import { waitForRun } from "../../runs/wait.ts";
-import { createOrganization, createProject } from "../../vault/tenancy.ts";
+import { createOrganization, createProject } from "../../vault/tenancy/tenancy.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
 
 const region = "us";

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { StepInput } from "../../protocol/job.ts";
-import type { Actor } from "../../vault/actor.ts";
+import type { Actor } from "../../vault/tenancy/actor.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
 
 let stepvault: TestService;

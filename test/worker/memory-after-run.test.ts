@@ -12,7 +12,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { JobInput, Language, RunResult } from "../../protocol/job.ts";
-import { randomText } from "../../vault/key-format.ts";
+import { randomText } from "../../vault/platform-keys/key-format.ts";
 import { ByteSearch, needlesOfText } from "../helpers/byte-search.ts";
 import { searchMemory } from "../helpers/memory.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { randomText } from "../../vault/key-format.ts";
+import { randomText } from "../../vault/platform-keys/key-format.ts";
 import { ByteSearch, type Needle, needlesOfBytes, needlesOfText, piecesOf } from "../helpers/byte-search.ts";
 import { freePort } from "../helpers/global-setup.ts";
 import { rootKeys } from "../helpers/known-values.ts";
