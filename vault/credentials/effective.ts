@@ -224,6 +224,8 @@ function verdictOf(found: Found): Verdict {
 /** What an organization's that nothing shadows is to a project. */
 function inheritedVerdict({ own, standing, gates }: Facts, integration: Integration, found: Found): Verdict {
   if (found.is !== "written") return verdictOf(found);
+  // The key is bound to the organization; where there is none, the project's row may be anybody's.
+  if (own.key === undefined) return [tampered, "nothing proves that the project is the organization's: it has no key"];
   const switches = findSwitches(own, integration);
   if (switches === undefined)
     return [tampered, "the project's Inherit from Organization was changed past Stepvault; switch it anew"];

@@ -64,9 +64,11 @@ export function judge(
   known: { projectId: string; step: StepFacts; now: Date },
 ): SecretCandidate[] {
   let decided = false;
+  // A project's key is bound to its organization; where there is none, its row may be anybody's.
+  const proven = levels.some(({ level, project }) => level === "project" && project !== undefined);
   return levels.flatMap((level) =>
     namesOf(name).flatMap((candidate): SecretCandidate[] => {
-      const found = judgeOne(level, candidate, known);
+      const found = judgeOne(level, candidate, { ...known, proven });
       if (found.state === "absent") return candidate === name ? [found] : [];
       if (givesWay.has(found.state)) return [found];
       if (decided)
@@ -80,7 +82,7 @@ export function judge(
 function judgeOne(
   { level, byName, project }: Level,
   name: string,
-  known: { projectId: string; step: StepFacts; now: Date },
+  known: { projectId: string; step: StepFacts; now: Date; proven: boolean },
 ): SecretCandidate {
   const stored = byName.get(name);
   const at = { level, name, ...(stored && { stored }) };
@@ -104,6 +106,8 @@ function judgeOne(
   if (stored.deleted) return found("deleted", "it is deleted; restore it, or set it anew");
   if (level === "organization" && !isGranted(project, stored, known.projectId))
     return found("not granted", "the organization has it, and it is not granted to this project");
+  if (level === "organization" && !known.proven)
+    return found("changed past Stepvault", "nothing proves that the project is the organization's: it has no key");
   if (stored.disabled) return found("switched off", "the secret is switched off");
   if (stored.expiresAt !== null && stored.expiresAt <= known.now)
     return found("expired", `it expired at ${stored.expiresAt.toISOString()}`);

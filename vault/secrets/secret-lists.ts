@@ -10,6 +10,7 @@ import { isGranted, type SecretLevel } from "./candidates.ts";
 import { type SecretContext, secretAction } from "./context.ts";
 import { credentialName, isSecretName } from "../credentials/credential-entries.ts";
 import { SealBrokenError } from "../encryption/crypto.ts";
+import { findProjectKey } from "../encryption/data-keys.ts";
 import { type ManifestEntry, readEntries } from "../encryption/manifest.ts";
 import { permit } from "../audit/perform.ts";
 import { parsePolicyText } from "./policies.ts";
@@ -63,7 +64,9 @@ export async function listSecrets(
   if (projectId === undefined) return secrets;
   const shared = await findSharedProject(database, organizationId);
   if (shared === undefined) return secrets;
-  return [...secrets, ...(await readPlace(context, shared, { level: "organization", now, grantedTo: projectId }))];
+  const inherited = await readPlace(context, shared, { level: "organization", now, grantedTo: projectId });
+  const proven = own !== undefined && (await findProjectKey(database, own)) !== undefined;
+  return [...secrets, ...inherited.map((secret) => ({ ...secret, tampered: secret.tampered || !proven }))];
 }
 
 /**

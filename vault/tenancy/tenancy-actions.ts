@@ -6,6 +6,8 @@ import { StepvaultError } from "../../protocol/error.ts";
 import type { NetworkPolicy } from "../../protocol/job.ts";
 import type { OrganizationRole, ProjectRole } from "../../protocol/roles.ts";
 import { appendAudit } from "../audit/audit.ts";
+import { provideProjectKey } from "../encryption/data-keys.ts";
+import type { SecretContext } from "../secrets/context.ts";
 import * as people from "./members.ts";
 import { type ActContext, perform, permit } from "../audit/perform.ts";
 import * as rows from "./tenancy.ts";
@@ -35,14 +37,18 @@ async function listOrganizations(context: ActContext): Promise<rows.Organization
   return await rows.listOrganizations(context.database);
 }
 
-/** Throws ERR_NAME_INVALID, and what `authorize` throws. */
+/**
+ * Makes a project with its key, which is bound to the organization: without one nothing proves that it may have what is the
+ * organization's. Throws ERR_NAME_INVALID, and what `authorize` throws.
+ */
 async function createProject(
-  context: ActContext,
+  context: SecretContext,
   { organizationId, name }: { organizationId: string; name: string },
 ): Promise<rows.Project> {
   const act = { action: "project.create", place: { organizationId }, event: "project.create" } as const;
   return await perform(context, act, async (client) => {
     const project = await rows.createProject(client, organizationId, name);
+    await provideProjectKey(client, context.master, project);
     return { result: project, target: [{ type: "project", id: project.id, name }] };
   });
 }

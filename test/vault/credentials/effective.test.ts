@@ -26,7 +26,8 @@ import {
 import { setStanding } from "../../../vault/credentials/gates.ts";
 import { switchInheritance } from "../../../vault/credentials/inheritance.ts";
 import { type MasterKey, openMasterKey } from "../../../vault/encryption/master-key.ts";
-import { createOrganization, createProject } from "../../../vault/tenancy/tenancy.ts";
+import { createOrganization, createProject, type Project } from "../../../vault/tenancy/tenancy.ts";
+import { provideProjectKey } from "../../../vault/encryption/data-keys.ts";
 import { rebuildManifest } from "../../../vault/encryption/update-manifest.ts";
 import { openTemporary, type Temporary } from "../../database/temporary.ts";
 
@@ -53,10 +54,17 @@ afterAll(async () => {
 
 beforeEach(async () => {
   organizationId = (await createOrganization(temporary.database, "Acme")).id;
-  projectId = (await createProject(temporary.database, organizationId, "Support")).id;
-  otherProjectId = (await createProject(temporary.database, organizationId, "Sales")).id;
+  projectId = (await makeProject(organizationId, "Support")).id;
+  otherProjectId = (await makeProject(organizationId, "Sales")).id;
   [organization, project] = [{ organizationId }, { projectId }];
 });
+
+/** With the key that proves whose it is, as every project has that is made through the vault. */
+async function makeProject(parent: string, name: string): Promise<Project> {
+  const made = await createProject(temporary.database, parent, name);
+  await provideProjectKey(temporary.database, master, made);
+  return made;
+}
 
 async function set(place: Place, value: string, integration = "serpapi"): Promise<void> {
   await setCredential(context, { place, integration, fields: { api_key: value } });
@@ -305,7 +313,7 @@ describe("after any sequence of changes", () => {
       places.push({ organizationId: (await createOrganization(temporary.database, name)).id });
     for (const at of [2, 3, 4, 5]) {
       const { organizationId: parent } = places[at % 2] as { organizationId: string };
-      places.push({ projectId: (await createProject(temporary.database, parent, "Project")).id });
+      places.push({ projectId: (await makeProject(parent, "Project")).id });
     }
     return places;
   }
