@@ -3,9 +3,13 @@
 import { auditCommand, auditUsage } from "./audit.ts";
 import { demoCommand, demoUsage } from "./demo.ts";
 import { doctorCommand, doctorUsage } from "./doctor.ts";
+import { keysCommand, keysUsage } from "./keys.ts";
+import { leaksCommand, leaksUsage } from "./leaks.ts";
 import { packagesCommand, packagesUsage } from "./packages.ts";
+import { organizationsCommand, organizationsUsage, projectsCommand, projectsUsage } from "./places.ts";
 import { redactCommand, redactUsage } from "./redact.ts";
 import { runCommand, runUsage } from "./run.ts";
+import { secretsCommand, secretsUsage } from "./secrets.ts";
 import { startCommand, startUsage } from "./start.ts";
 import { data, exitCodes, note, reportError } from "./terminal.ts";
 
@@ -21,13 +25,18 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ["doctor", { summary: "whether steps can run on this machine", usage: doctorUsage, run: doctorCommand }],
   ["packages", { summary: "lock the packages that steps may import", usage: packagesUsage, run: packagesCommand }],
   ["redact", { summary: "replace secrets in whatever passes through a pipe", usage: redactUsage, run: redactCommand }],
+  ["organizations", { summary: "make and list organizations", usage: organizationsUsage, run: organizationsCommand }],
+  ["projects", { summary: "make and list projects", usage: projectsUsage, run: projectsCommand }],
+  ["secrets", { summary: "secrets of a project or an organization", usage: secretsUsage, run: secretsCommand }],
+  ["keys", { summary: "platform keys of a project or an organization", usage: keysUsage, run: keysCommand }],
+  ["leaks", { summary: "what a leaked text is, and ending it", usage: leaksUsage, run: leaksCommand }],
   ["audit", { summary: "the audit log: read, export its head, verify it", usage: auditUsage, run: auditCommand }],
   ["demo", { summary: "four steps through the whole system, in a minute", usage: demoUsage, run: demoCommand }],
 ]);
 
 const usage = `Usage: stepvault COMMAND [options]
 
-${[...commands].map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`).join("\n")}
+${[...commands].map(([name, { summary }]) => `  ${name.padEnd(13)} ${summary}`).join("\n")}
 
 stepvault COMMAND --help tells more.`;
 

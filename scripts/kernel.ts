@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import wabt from "wabt";
 
-const folder = new URL("../redaction", import.meta.url);
+const folder = new URL("../redaction/", import.meta.url);
 
 export async function compiledKernel(): Promise<Buffer> {
   const source = readFileSync(new URL("kernel.wat", folder), "utf8");

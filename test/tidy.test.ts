@@ -48,6 +48,7 @@ const onlyIn = {
   ".expose()": [
     "cli/redact.ts",
     "cli/run.ts",
+    "cli/secrets.ts",
     "runtime/egress/sealed.ts",
     "worker/run-egress.ts",
     "worker/run-redaction.ts",

@@ -23,7 +23,7 @@ type Wheel = NonNullable<Extract<WorkerMessage, { type: "boot" }>["wheels"]>[num
 
 /** Node lets this host read it. */
 const zoneinfoFolder = "/usr/share/zoneinfo";
-const pythonFolder = fileURLToPath(new URL("../python", import.meta.url));
+const pythonFolder = fileURLToPath(new URL("../python/", import.meta.url));
 const bindingFile = fileURLToPath(new URL("../binding/python.py", import.meta.url));
 
 type Taken = { error: string } | { state: ArrayBuffer; runs: string; pages: ArrayBuffer; packages: ArrayBuffer };
