@@ -157,7 +157,7 @@ export class Vault {
     return await permit(this.#context, { action, place, event: action });
   }
 
-  /** The counter and the code of a manifest, a project's or an organization's, to be kept elsewhere; undefined before its first secret. */
+  /** The counter and the code of a manifest, a project's or an organization's, to be kept elsewhere; undefined while there is none. */
   async manifestHead(holder: Holder): Promise<ManifestHead | undefined> {
     this.#requireOperator("see a manifest");
     return await manifestHead(this.#parts.database, this.#parts.master, holder);

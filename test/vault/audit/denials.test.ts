@@ -27,6 +27,7 @@ import {
   listProjectKeys,
   revokeKey,
 } from "../../../vault/platform-keys/keys.ts";
+import { provideProjectKey } from "../../../vault/encryption/data-keys.ts";
 import { type MasterKey, openMasterKey } from "../../../vault/encryption/master-key.ts";
 import { type ActContext, perform } from "../../../vault/audit/perform.ts";
 import { codeOf, issuer, openWorld, type World } from "../platform-keys/keys-world.ts";
@@ -44,6 +45,8 @@ beforeAll(async () => {
   world = await openWorld();
   master = await openMasterKey(world.database, world.config);
   ({ organizationId, projectId } = world);
+  // As a project has that is made through the vault: without it nothing is inherited.
+  await provideProjectKey(world.database, master, { id: projectId, organizationId });
 });
 afterAll(async () => {
   master.close();

@@ -58,6 +58,8 @@ async function rowOf<Row extends Record<string, unknown>>(sql: string, ...values
 
 /** A project's key and a secret as they were written before organizations and versions had keys. */
 async function insertOldSecret(name: string, value: string): Promise<void> {
+  for (const table of ["secret_manifests", "data_keys"])
+    await temporary.database.query(`delete from ${table} where project_id = $1`, [project.id]);
   const { id: rootId } = await rowOf<{ id: string }>("select id from master_keys where state = 'active'");
   const [keyId, secretId, key] = [createId(), createId(), randomBytes(32)];
   const wrapped = seal(deriveKey(rootKey, "wrap"), ["data key", organizationId, project.id, keyId, rootId], key);

@@ -247,9 +247,9 @@ describe("a later write takes nothing over", () => {
 });
 
 describe("manifestHead()", () => {
-  test("counts each change by one and is undefined before the first", async () => {
+  test("begins with the project and counts each change by one", async () => {
     const fresh = await createProject(vault, organizationId, "Fresh");
-    await expect(vault.manifestHead(fresh.id)).resolves.toBeUndefined();
+    await expect(vault.manifestHead(fresh.id)).resolves.toMatchObject({ counter: 1n });
     const before = (await vault.manifestHead(project.id))!;
     await setSecret(vault, project.id, "KEY", "the third value");
     await setSecretPolicy(vault, project.id, "KEY", {});
