@@ -7,7 +7,10 @@ import type { SecretPolicyInput } from "../../protocol/secret-policy.ts";
 import type { SecretValue } from "../../protocol/secret.ts";
 import type { SecretReference } from "../../vault/secrets/resolve.ts";
 import type { SecretMetadata } from "../../vault/secrets/secret-lists.ts";
-import type { Organization, Project } from "../../vault/tenancy/tenancy.ts";
+import type { Queryable } from "../../database/server.ts";
+import { provideProjectKey } from "../../vault/encryption/data-keys.ts";
+import type { MasterKey } from "../../vault/encryption/master-key.ts";
+import { createProject as createProjectRow, type Organization, type Project } from "../../vault/tenancy/tenancy.ts";
 import type { Vault } from "../../vault/vault.ts";
 
 export async function createOrganization(vault: Vault, name: string): Promise<Organization> {
@@ -16,6 +19,17 @@ export async function createOrganization(vault: Vault, name: string): Promise<Or
 
 export async function createProject(vault: Vault, organizationId: string, name: string): Promise<Project> {
   return await vault.tenancy.createProject({ organizationId, name });
+}
+
+/** A project as the vault makes it, with the key that proves whose it is, where there is no vault but its rows and keys. */
+export async function createProvenProject(
+  database: Queryable,
+  master: MasterKey,
+  { organizationId, name }: { organizationId: string; name: string },
+): Promise<Project> {
+  const project = await createProjectRow(database, organizationId, name);
+  await provideProjectKey(database, master, project);
+  return project;
 }
 
 // oxlint-disable-next-line max-params -- as short as can be is what it is for.

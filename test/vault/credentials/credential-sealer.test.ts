@@ -15,9 +15,10 @@ import { deriveKey, SealBrokenError } from "../../../vault/encryption/crypto.ts"
 import { resolveCredential } from "../../../vault/credentials/effective.ts";
 import { type MasterKey, openMasterKey } from "../../../vault/encryption/master-key.ts";
 import { promoteRootKey, retireRootKey, rewrapKeys, stageRootKey } from "../../../vault/encryption/root-rotation.ts";
-import { createOrganization, createProject } from "../../../vault/tenancy/tenancy.ts";
+import { createOrganization } from "../../../vault/tenancy/tenancy.ts";
 import { rebuildManifest } from "../../../vault/encryption/update-manifest.ts";
 import { openTemporary, type Temporary } from "../../database/temporary.ts";
+import { createProvenProject } from "../../helpers/vault.ts";
 
 const secret = { api_key: "hunter2-hunter2", spare: "ключ 🔑" };
 const row: SealedRow = {
@@ -91,8 +92,8 @@ describe("in the database", () => {
   beforeEach(async () => {
     const { database } = temporary;
     organizationId = (await createOrganization(database, "Acme")).id;
-    projectId = (await createProject(database, organizationId, "Support")).id;
-    otherProjectId = (await createProject(database, organizationId, "Sales")).id;
+    projectId = (await createProvenProject(database, master, { organizationId, name: "Support" })).id;
+    otherProjectId = (await createProvenProject(database, master, { organizationId, name: "Sales" })).id;
   });
 
   const context = (keys = master): CredentialContext => ({

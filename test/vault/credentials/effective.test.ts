@@ -26,10 +26,10 @@ import {
 import { setStanding } from "../../../vault/credentials/gates.ts";
 import { switchInheritance } from "../../../vault/credentials/inheritance.ts";
 import { type MasterKey, openMasterKey } from "../../../vault/encryption/master-key.ts";
-import { createOrganization, createProject, type Project } from "../../../vault/tenancy/tenancy.ts";
-import { provideProjectKey } from "../../../vault/encryption/data-keys.ts";
+import { createOrganization } from "../../../vault/tenancy/tenancy.ts";
 import { rebuildManifest } from "../../../vault/encryption/update-manifest.ts";
 import { openTemporary, type Temporary } from "../../database/temporary.ts";
+import { createProvenProject } from "../../helpers/vault.ts";
 
 let temporary: Temporary;
 let master: MasterKey;
@@ -54,17 +54,10 @@ afterAll(async () => {
 
 beforeEach(async () => {
   organizationId = (await createOrganization(temporary.database, "Acme")).id;
-  projectId = (await makeProject(organizationId, "Support")).id;
-  otherProjectId = (await makeProject(organizationId, "Sales")).id;
+  projectId = (await createProvenProject(temporary.database, master, { organizationId, name: "Support" })).id;
+  otherProjectId = (await createProvenProject(temporary.database, master, { organizationId, name: "Sales" })).id;
   [organization, project] = [{ organizationId }, { projectId }];
 });
-
-/** With the key that proves whose it is, as every project has that is made through the vault. */
-async function makeProject(parent: string, name: string): Promise<Project> {
-  const made = await createProject(temporary.database, parent, name);
-  await provideProjectKey(temporary.database, master, made);
-  return made;
-}
 
 async function set(place: Place, value: string, integration = "serpapi"): Promise<void> {
   await setCredential(context, { place, integration, fields: { api_key: value } });
@@ -313,7 +306,10 @@ describe("after any sequence of changes", () => {
       places.push({ organizationId: (await createOrganization(temporary.database, name)).id });
     for (const at of [2, 3, 4, 5]) {
       const { organizationId: parent } = places[at % 2] as { organizationId: string };
-      places.push({ projectId: (await makeProject(parent, "Project")).id });
+      places.push({
+        projectId: (await createProvenProject(temporary.database, master, { organizationId: parent, name: "Project" }))
+          .id,
+      });
     }
     return places;
   }
