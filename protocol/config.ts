@@ -1,213 +1,20 @@
 /**
- * Every setting of a Stepvault process, read once from STEPVAULT_* variables and handed down frozen. A wrong start
+ * The settings of a Stepvault process, read once from STEPVAULT_* variables and handed down frozen. A wrong start
  * lists every wrong key with its rule, and never a value: an operator may have pasted a key into the wrong field.
- * docs/configuration.md is generated from this schema. Imports nothing of ours beyond this folder.
+ * Imports nothing of ours beyond this folder.
  */
-import { isIP } from "node:net";
-import { z } from "zod";
+import type { z } from "zod";
 import { StepvaultError } from "./error.ts";
-import { isKmsAddress, isKmsEndpoint, kmsAddressRule, kmsEndpointRule } from "./kms-address.ts";
-import { type LimitName, limitNames, limitTable, type Limits } from "./limits.ts";
-
-const hostPort = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
-
-export const isolationModes = ["run", "project", "isolate"] as const;
-export type IsolationMode = (typeof isolationModes)[number];
-
-export const egressGuards = ["off", "report", "block"] as const;
-export type EgressGuard = (typeof egressGuards)[number];
-
-function packagesSetting(what: string, language: string): string {
-  return `Folder of the ${what} that ${language} steps may import, with a lock file (\`stepvault packages lock DIR\`); what is not as locked stops the start`;
-}
-
-const settingsSchema = z.object({
-  STEPVAULT_DATA_DIR: z
-    .string()
-    .min(1)
-    .default(".stepvault")
-    .describe("Folder of the embedded PostgreSQL, the master key file and caches"),
-  STEPVAULT_DATABASE_URL: z
-    .string()
-    .regex(/^postgres(ql)?:\/\//, "a postgres:// URL")
-    .optional()
-    .describe("External PostgreSQL, a postgres:// URL; without it an embedded server is started in the data directory"),
-  STEPVAULT_DATABASE_CONNECTIONS_MAX: z.coerce
-    .number()
-    .int()
-    .min(2)
-    .max(200)
-    .default(10)
-    .describe("Connections of this process to PostgreSQL, besides the queue's"),
-  STEPVAULT_REDIS_URL: z
-    .string()
-    .regex(/^rediss?:\/\//, "a redis:// or rediss:// URL")
-    .optional()
-    .describe("Redis for the queue, a redis:// or rediss:// URL; without it the queue lives in PostgreSQL"),
-  STEPVAULT_MASTER_KEY: z
-    .string()
-    .regex(/^[A-Za-z0-9+/]{43}=$/, "32 bytes of base64")
-    .optional()
-    .describe(
-      "Master key of the vault, base64 of 32 bytes; without it a key file with mode 0600 is kept in the data directory",
-    ),
-  STEPVAULT_MASTER_KEY_NEXT: z
-    .string()
-    .regex(/^[A-Za-z0-9+/]{43}=$/, "32 bytes of base64")
-    .optional()
-    .describe(
-      "Master key to change to, base64 of 32 bytes; without it `master.key.next` in the data directory, if any",
-    ),
-  STEPVAULT_KMS: z
-    .string()
-    .refine(isKmsAddress, kmsAddressRule)
-    .optional()
-    .describe(
-      "Key management service that holds the root key instead of this machine, transit:https://host/v1/MOUNT/keys/KEY for the Transit engine of HashiCorp Vault or OpenBao, aws-kms:ARN for AWS KMS, gcp-kms:NAME for Google Cloud KMS; see docs/keys.md",
-    ),
-  STEPVAULT_KMS_ENDPOINT: z
-    .string()
-    .refine(isKmsEndpoint, kmsEndpointRule)
-    .optional()
-    .describe("Where AWS KMS or Google Cloud KMS answers, https://HOST; none: the public address of the region"),
-  STEPVAULT_KMS_NEXT: z
-    .string()
-    .refine(isKmsAddress, kmsAddressRule)
-    .optional()
-    .describe("Key management service to change to, as STEPVAULT_KMS; see docs/keys.md"),
-  STEPVAULT_KMS_NEXT_ENDPOINT: z
-    .string()
-    .refine(isKmsEndpoint, kmsEndpointRule)
-    .optional()
-    .describe("Where STEPVAULT_KMS_NEXT answers, as STEPVAULT_KMS_ENDPOINT"),
-  STEPVAULT_KMS_TOKEN_FILE: z
-    .string()
-    .min(1)
-    .default("/var/run/secrets/stepvault-kms-token")
-    .describe("File with the token for Transit, read at each call, so that it may be renewed"),
-  STEPVAULT_SECRET_SOURCES_FILE: z
-    .string()
-    .min(1)
-    .optional()
-    .describe(
-      "JSON file with the outside sources that secrets may be read from, and the part of each that a project may read; see docs/secret-sources.md",
-    ),
-  STEPVAULT_GATE_PLAN: z
-    .enum(["off", "on"])
-    .default("off")
-    .describe("Whether credentials of an organization need the plan enterprise, which the operator gives"),
-  STEPVAULT_GATE_ROLLOUT: z
-    .enum(["off", "on"])
-    .default("off")
-    .describe("Whether credentials of an organization need to be rolled out to it by the operator"),
-  STEPVAULT_REGION: z
-    .enum(["us", "eu", "au"])
-    .default("us")
-    .describe("Region of this deployment; the queue is named stepvault-<region>"),
-  STEPVAULT_LOG_LEVEL: z
-    .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
-    .default("info")
-    .describe("Level of the service's own log on stderr"),
-  STEPVAULT_WORKER_CONCURRENCY: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(256)
-    .default(4)
-    .describe("Runs at once in one worker process"),
-  STEPVAULT_HOSTS_IDLE_MAX: z.coerce
-    .number()
-    .int()
-    .min(0)
-    .max(64)
-    .default(2)
-    .describe("Sandbox hosts per language kept started and unused, ready for a run"),
-  STEPVAULT_HOSTS_MAX: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(512)
-    .default(12)
-    .describe("Sandbox hosts alive at once, whatever they do; a run waits when all of them are busy"),
-  STEPVAULT_HOST_RUNS_MAX: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(100_000)
-    .default(500)
-    .describe("Runs that one sandbox host serves, one after the other, before it is replaced"),
-  STEPVAULT_HOST_AGE_MS_MAX: z.coerce
-    .number()
-    .int()
-    .min(1_000)
-    .max(86_400_000)
-    .default(900_000)
-    .describe("Age at which a sandbox host is replaced, once it is idle, ms"),
-  STEPVAULT_HOST_IDLE_MS_MAX: z.coerce
-    .number()
-    .int()
-    .min(0)
-    .max(86_400_000)
-    .default(60_000)
-    .describe("How long a used sandbox host is kept for the next run, ms"),
-  STEPVAULT_ISOLATION: z
-    .enum(isolationModes)
-    .default("project")
-    .describe(
-      "Who shares a sandbox host, one after the other: no two runs (run), runs of one project (project), all (isolate); a run always has an isolate of its own",
-    ),
-  STEPVAULT_SANDBOX_LAYERS: z
-    .enum(["prefer", "require"])
-    .default("prefer")
-    .describe(
-      "Whether to start when a layer of the sandbox cannot be had on this machine: prefer does, require does not",
-    ),
-  STEPVAULT_JAVASCRIPT_PACKAGES: z.string().min(1).optional().describe(packagesSetting("ES modules", "JavaScript")),
-  STEPVAULT_PYTHON_PACKAGES: z.string().min(1).optional().describe(packagesSetting("wheels", "Python")),
-  STEPVAULT_EGRESS_OPEN: z
-    .string()
-    .default("")
-    .refine((list) => splitList(list).every((pair) => hostPort.test(pair)), "host:port pairs, separated by commas")
-    .describe("Private host:port pairs that steps may reach, comma separated; every other private address is refused"),
-  STEPVAULT_EGRESS_NAME_SERVERS: z
-    .string()
-    .default("")
-    .refine(
-      (list) => splitList(list).every(isNameServer),
-      "addresses, each with or without a port, separated by commas",
-    )
-    .describe("Name servers for the requests of steps, by address, comma separated; none: the machine's own resolver"),
-  STEPVAULT_EGRESS_CA_FILE: z
-    .string()
-    .min(1)
-    .optional()
-    .describe("PEM file of certificate authorities that the requests of steps trust besides the public ones"),
-  STEPVAULT_EGRESS_GUARD: z
-    .enum(egressGuards)
-    .optional()
-    .describe(
-      "What happens to a request that holds a readable secret's value for a host outside the secret's list: off sends it, report sends it and says so, block refuses it, also for a secret without a list; none: block for a secret with a list, and one without is named in the request's event",
-    ),
-});
-
-function isNameServer(text: string): boolean {
-  const [, address = text] = /^\[?([^\]]+?)\]?:\d{1,5}$/.exec(isIP(text) === 0 ? text : "") ?? [];
-  return isIP(address) !== 0;
-}
-
-const maximumKeys = Object.fromEntries(limitNames.map((name) => [name, maximumKey(name)])) as Record<LimitName, string>;
-
-const maximaSchema = z.object(
-  Object.fromEntries(
-    limitNames.map((name) => {
-      const { min, max, meaning } = limitTable[name];
-      const description = `Highest ${name} that a step may set: ${meaning}`;
-      return [maximumKeys[name], z.coerce.number().int().min(min).default(max).describe(description)];
-    }),
-  ),
-);
-
-const settingShapes: Readonly<Record<string, z.ZodType>> = { ...settingsSchema.shape, ...maximaSchema.shape };
+import { limitNames, type Limits } from "./limits.ts";
+import {
+  type EgressGuard,
+  type IsolationMode,
+  maximaSchema,
+  maximumKeys,
+  settingShapes,
+  settingsSchema,
+  splitList,
+} from "./settings.ts";
 
 /** How sandbox hosts are kept and shared. */
 export interface HostSettings {
@@ -324,33 +131,6 @@ function serverOf(text: string | undefined, defaultPort: number): string[] {
   return url === null || url.hostname === "" ? [] : [`${url.hostname}:${url.port === "" ? defaultPort : url.port}`];
 }
 
-interface JsonSchemaOfSetting {
-  enum?: string[];
-  minimum?: number;
-  maximum?: number;
-  default?: string | number;
-}
-
-/** One row per setting, for docs/configuration.md. */
-export function configRows(): { key: string; rule: string; defaultValue: string; description: string }[] {
-  return Object.entries(settingShapes).map(([key, schema]) => {
-    const json = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as JsonSchemaOfSetting;
-    return {
-      key,
-      rule: describeRule(json),
-      defaultValue: json.default === undefined || json.default === "" ? "none" : String(json.default),
-      description: schema.description ?? "",
-    };
-  });
-}
-
-function describeRule({ enum: values, minimum, maximum }: JsonSchemaOfSetting): string {
-  if (values !== undefined) return values.join(", ");
-  if (minimum === undefined) return "text";
-  const bounded = maximum !== undefined && maximum < Number.MAX_SAFE_INTEGER;
-  return bounded ? `whole number, ${minimum} to ${maximum}` : `whole number, ${minimum} or more`;
-}
-
 function ruleOf(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case "too_small":
@@ -365,19 +145,4 @@ function ruleOf(issue: z.core.$ZodIssue): string {
     default:
       return "a whole number";
   }
-}
-
-/** wallTimeMsMax → STEPVAULT_MAX_WALL_TIME_MS */
-function maximumKey(name: LimitName): string {
-  return `STEPVAULT_MAX_${name
-    .replace(/Max$/, "")
-    .replaceAll(/[A-Z]/g, (letter) => `_${letter}`)
-    .toUpperCase()}`;
-}
-
-function splitList(list: string): string[] {
-  return list
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part.length > 0);
 }

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { configRows } from "../protocol/config.ts";
+import { configRows } from "../protocol/settings.ts";
 import { errorCodes } from "../protocol/error.ts";
 import { statusOfError } from "../protocol/job.ts";
 import { inheritanceModes, type IntegrationClass, integrations } from "../protocol/integrations.ts";

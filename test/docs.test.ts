@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { clientLimits } from "../client/settings.ts";
-import { configRows } from "../protocol/config.ts";
+import { configRows } from "../protocol/settings.ts";
 import { errorCodes } from "../protocol/error.ts";
 import { limitNames, payloadLimits } from "../protocol/limits.ts";
 import { generatedPages } from "../scripts/docs.ts";

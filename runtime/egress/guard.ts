@@ -4,7 +4,7 @@
  * happens to a readable one is the operator's to say. What a step cuts into pieces or transforms by a code of its own
  * is not found.
  */
-import type { EgressGuard } from "../../protocol/config.ts";
+import type { EgressGuard } from "../../protocol/settings.ts";
 import type { SecurityRecord } from "../../protocol/job.ts";
 import { mayGoTo } from "../../protocol/secret-policy.ts";
 import type { Hop } from "./hop.ts";

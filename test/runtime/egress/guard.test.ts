@@ -4,7 +4,7 @@
  */
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { EgressGuard } from "../../../protocol/config.ts";
+import type { EgressGuard } from "../../../protocol/settings.ts";
 import { secretPolicySchema } from "../../../protocol/secret-policy.ts";
 import { SecretValue } from "../../../protocol/secret.ts";
 import type { Sandbox } from "../../../runtime/sandbox.ts";
