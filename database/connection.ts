@@ -4,15 +4,34 @@
  * closed with the database, and no other folder sees the URL or the password.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { type ClientConfig, DatabaseError, Pool, type QueryResult, type QueryResultRow } from "pg";
+import {
+  Client,
+  type ClientConfig,
+  DatabaseError,
+  Pool,
+  type PoolClient,
+  type QueryConfig,
+  type QueryResult,
+  type QueryResultRow,
+} from "pg";
 import type { Config } from "../protocol/config.ts";
+import { StepvaultError } from "../protocol/error.ts";
 import { openEmbedded } from "./embedded.ts";
 import { toDatabaseError } from "./errors.ts";
+import { Listener, type ListenHandlers } from "./listener.ts";
 import { migrate } from "./migrations.ts";
 import type { DatabaseLog, Queryable, Server, Transactional } from "./server.ts";
 
 const connectMsMax = 10_000;
 const poolCloseMsMax = 5_000;
+/**
+ * A connection may be dead without having been told. A statement that has no answer for so long is given up, and its
+ * connection with it: sooner than others take a worker for dead that could not say that it lives.
+ */
+const answerMsMax = 20_000;
+/** Of statements of migrations. */
+const migrationMsMax = 6 * 3_600_000;
+const listenerKeepAliveMs = 5_000;
 
 export interface PoolOptions {
   /** The schema that unqualified names mean. */
@@ -34,7 +53,10 @@ export async function openDatabase(config: Config, log: DatabaseLog = silentLog)
       : { clientConfig: externalClientConfig(config.databaseUrl), close: async () => {} };
   const database = new Database(server, config.databaseConnectionsMax, log);
   try {
-    await migrate(database, log);
+    await migrate(
+      { transaction: async (work) => await database.transaction(work, { answerMsMax: migrationMsMax }) },
+      log,
+    );
     return database;
   } catch (error) {
     await database.close();
@@ -48,6 +70,7 @@ export class Database implements Queryable, Transactional {
   readonly #server: Server;
   readonly #log: DatabaseLog;
   readonly #pools = new Set<Pool>();
+  readonly #listeners = new Set<Listener>();
   #closed: Promise<void> | undefined;
 
   constructor(server: Server, connectionsMax: number, log: DatabaseLog) {
@@ -69,11 +92,27 @@ export class Database implements Queryable, Transactional {
       // Idle connections must not keep a process alive that has nothing else to do.
       allowExitOnIdle: true,
       connectionTimeoutMillis: connectMsMax,
+      query_timeout: answerMsMax,
     });
     // A dropped idle connection is replaced by the pool; without a listener it would end the process.
     pool.on("error", (error) => this.#log.warn(toDatabaseError("keep an idle connection", error).message));
     this.#pools.add(pool);
     return pool;
+  }
+
+  /** Hears a channel's notifications on a connection of its own, until the listener or the database is closed. */
+  listen(channel: string, handlers: ListenHandlers): Listener {
+    const makeClient = (): Client =>
+      new Client({
+        ...this.#server.clientConfig,
+        application_name: "stepvault-listener",
+        keepAlive: true,
+        keepAliveInitialDelayMillis: listenerKeepAliveMs,
+        connectionTimeoutMillis: connectMsMax,
+      });
+    const listener = new Listener(makeClient, channel, handlers);
+    this.#listeners.add(listener);
+    return listener;
   }
 
   /** Runs one statement on any connection. Throws ERR_DATABASE. */
@@ -86,7 +125,10 @@ export class Database implements Queryable, Transactional {
   }
 
   /** Runs `work` between BEGIN and COMMIT on one connection; any error rolls back and is thrown on, PostgreSQL's as ERR_DATABASE. */
-  async transaction<T>(work: (client: Queryable) => Promise<T>): Promise<T> {
+  async transaction<T>(
+    work: (client: Queryable) => Promise<T>,
+    { answerMsMax: patienceMs }: { answerMsMax?: number } = {},
+  ): Promise<T> {
     const client = await this.pool.connect().catch((error: unknown) => {
       throw toDatabaseError("begin a transaction", error);
     });
@@ -95,11 +137,12 @@ export class Database implements Queryable, Transactional {
     let broken = false;
     try {
       await client.query("begin");
-      const result = await work(client);
+      const result = await work(patienceMs === undefined ? client : patient(client, patienceMs));
       await client.query("commit");
       return result;
     } catch (error) {
-      await client.query("rollback").catch(() => (broken = true));
+      if (isSilent(error)) broken = true;
+      else await client.query("rollback").catch(() => (broken = true));
       throw isOurs(error) ? error : toDatabaseError("finish a transaction", error);
     } finally {
       client.off("error", ignore);
@@ -114,6 +157,7 @@ export class Database implements Queryable, Transactional {
   }
 
   async #close(): Promise<void> {
+    await Promise.all([...this.#listeners].map(async (listener) => await listener.close()));
     const ended = Promise.all([...this.#pools].filter((pool) => !pool.ended).map((pool) => pool.end()));
     // A connection that its user never gave back would keep `end()` waiting for ever.
     await Promise.race([ended, delay(poolCloseMsMax, undefined, { ref: false })]);
@@ -129,7 +173,23 @@ function isOurs(error: unknown): boolean {
 }
 
 function isLost(error: Error): boolean {
-  return /^(Connection terminated|Client has encountered a connection error|timeout exceeded)/.test(error.message);
+  return /^(Connection terminated|Client has encountered a connection error|timeout exceeded|Query read timeout)/.test(
+    error.message,
+  );
+}
+
+/** There is no use in asking such a connection for anything more. */
+function isSilent(error: unknown): boolean {
+  const { message, cause } = (error ?? {}) as { message?: unknown; cause?: unknown };
+  return message === "Query read timeout" || (error instanceof StepvaultError && isSilent(cause));
+}
+
+/** The same client, with another time for an answer. */
+function patient(client: PoolClient, answerMs: number): Queryable {
+  return {
+    query: async <Row extends QueryResultRow>(text: string, values?: unknown[]) =>
+      await client.query<Row>({ text, values, query_timeout: answerMs } as QueryConfig),
+  };
 }
 
 /** Takes `options` out of the URL: pg would let them replace ours, and with them our search_path. */

@@ -4,8 +4,11 @@
  * Imports nothing of ours beyond this folder.
  */
 import type { z } from "zod";
+import { type ApiSettings, apiSettingsOf } from "./api-settings.ts";
 import { StepvaultError } from "./error.ts";
 import { limitNames, type Limits } from "./limits.ts";
+import { oidcFaults, type OidcSettings } from "./oidc.ts";
+import { redisServersOf } from "./redis-address.ts";
 import {
   type EgressGuard,
   type IsolationMode,
@@ -55,15 +58,20 @@ export interface Config {
   readonly secretSourcesFile: string | undefined;
   /** What stands before an organization's own credentials. */
   readonly gates: { readonly planGate: boolean; readonly rolloutGate: boolean };
+  /** Who says who people are; nobody but sign-in links when absent. */
+  readonly oidc: OidcSettings | undefined;
   readonly region: "us" | "eu" | "au";
   readonly logLevel: string;
   readonly workerConcurrency: number;
+  readonly shutdownMsMax: number;
+  readonly retentionDays: number;
   readonly hosts: HostSettings;
   readonly sandboxLayers: "prefer" | "require";
   readonly javascriptPackages: string | undefined;
   readonly egress: EgressSettings;
   readonly pythonPackages: string | undefined;
   readonly limitMaxima: Limits;
+  readonly api: ApiSettings;
 }
 
 /** Reads the settings from an environment. Throws ERR_CONFIG_INVALID listing every wrong or unknown key at once. */
@@ -76,6 +84,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   const parsedMaxima = maximaSchema.safeParse(Object.fromEntries(given));
   const issues = [...(parsed.error?.issues ?? []), ...(parsedMaxima.error?.issues ?? [])];
   problems.push(...issues.map((issue) => `${String(issue.path[0])}: must be ${ruleOf(issue)}`));
+  problems.push(...oidcFaults(Object.fromEntries(given)));
   if (problems.length > 0 || !parsed.success || !parsedMaxima.success) {
     throw new StepvaultError(
       "ERR_CONFIG_INVALID",
@@ -101,9 +110,12 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       planGate: settings.STEPVAULT_GATE_PLAN === "on",
       rolloutGate: settings.STEPVAULT_GATE_ROLLOUT === "on",
     },
+    oidc: oidcOf(settings),
     region: settings.STEPVAULT_REGION,
     logLevel: settings.STEPVAULT_LOG_LEVEL,
     workerConcurrency: settings.STEPVAULT_WORKER_CONCURRENCY,
+    shutdownMsMax: settings.STEPVAULT_SHUTDOWN_MS_MAX,
+    retentionDays: settings.STEPVAULT_RETENTION_DAYS,
     hosts: {
       isolation: settings.STEPVAULT_ISOLATION,
       hostsIdleMax: settings.STEPVAULT_HOSTS_IDLE_MAX,
@@ -117,13 +129,34 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     pythonPackages: settings.STEPVAULT_PYTHON_PACKAGES,
     egress: {
       open: splitList(settings.STEPVAULT_EGRESS_OPEN),
-      own: [...serverOf(settings.STEPVAULT_DATABASE_URL, 5432), ...serverOf(settings.STEPVAULT_REDIS_URL, 6379)],
+      own: [
+        ...serverOf(settings.STEPVAULT_DATABASE_URL, 5432),
+        ...redisServersOf(settings.STEPVAULT_REDIS_URL),
+        ...apiServersOf(settings),
+      ],
       nameServers: splitList(settings.STEPVAULT_EGRESS_NAME_SERVERS),
       caFile: settings.STEPVAULT_EGRESS_CA_FILE,
       guard: settings.STEPVAULT_EGRESS_GUARD,
     },
     limitMaxima: Object.fromEntries(limitNames.map((name) => [name, maxima[maximumKeys[name]]])) as Limits,
+    api: apiSettingsOf(settings),
   });
+}
+
+function oidcOf(settings: z.infer<typeof settingsSchema>): OidcSettings | undefined {
+  const { STEPVAULT_OIDC_ISSUER: issuer, STEPVAULT_OIDC_AUDIENCE: audience } = settings;
+  if (issuer === undefined || audience === undefined) return undefined;
+  const { STEPVAULT_OIDC_JWKS_URL: jwksUrl, STEPVAULT_OIDC_CLAIM: claim = "sub" } = settings;
+  return { issuer, audience, jwksUrl, claim };
+}
+
+/** Where the API listens. It may listen on all addresses of the machine. */
+function apiServersOf({
+  STEPVAULT_API_HOST: host,
+  STEPVAULT_API_PORT: port,
+}: z.infer<typeof settingsSchema>): string[] {
+  const name = host.includes(":") ? `[${host}]` : host;
+  return [...new Set([name, "127.0.0.1", "[::1]"])].map((each) => `${each}:${port}`);
 }
 
 function serverOf(text: string | undefined, defaultPort: number): string[] {

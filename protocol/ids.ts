@@ -2,11 +2,17 @@
  * Identifiers. Runs, organizations, projects and steps carry UUIDv7, so that an index on the id is also an index on the
  * time of creation. Imports nothing of ours.
  */
-import { randomUUIDv7 } from "node:crypto";
+import { createHash, randomUUIDv7 } from "node:crypto";
 import { z } from "zod";
 
 export const idSchema = z.uuid().transform((id) => id.toLowerCase());
 
 export function createId(): string {
   return randomUUIDv7();
+}
+
+/** The id of something that is known by other names: the same for the same names, UUID version 8. */
+export function hashedId(...names: readonly string[]): string {
+  const hash = createHash("sha256").update(JSON.stringify(names)).digest("hex");
+  return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-9${hash.slice(17, 20)}-${hash.slice(20, 32)}`;
 }

@@ -27,12 +27,24 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 export const networkPolicySchema = z.union([z.enum(["none", "open"]), z.array(networkRuleSchema).max(100)]);
 export type NetworkPolicy = z.infer<typeof networkPolicySchema>;
 
-const adHocStepSchema = z.strictObject({
+/** Says that a step may be run again after an attempt that failed, although that one may have had effects. */
+export const retrySchema = z.strictObject({
+  /** With the first one. */
+  attemptsMax: z.int().min(2).max(10),
+  /** Before the second attempt; doubles with each one. */
+  backoffMs: z.int().min(0).max(3_600_000).default(1_000),
+  /** After which ends: `system` is no fault of the step's, such as a worker that died; `failure` is any but a cancellation. */
+  on: z.enum(["system", "failure"]).default("system"),
+});
+export type Retry = z.infer<typeof retrySchema>;
+
+export const adHocStepSchema = z.strictObject({
   language: z.enum(languages),
   code: z.string(),
   inputs: z.record(z.string(), z.json()).optional(),
   limits: stepLimitsSchema.optional(),
   network: networkPolicySchema.optional(),
+  retry: retrySchema.optional(),
 });
 
 const savedStepSchema = z.strictObject({ id: idSchema, version: z.int().positive().optional() });
@@ -41,18 +53,43 @@ export type AdHocStep = z.infer<typeof adHocStepSchema>;
 /** A step as somebody writes it. */
 export type StepInput = z.input<typeof adHocStepSchema>;
 
+/** A year. */
+const delayMsMax = 366 * 86_400_000;
+const needNameSchema = z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]{0,99}$/, "1 to 100 letters, digits, _ and -");
+
+/** Labels are looked for in the database, which knows neither NUL nor lone surrogates in what it compares. */
+function labelText(charactersMax: number): z.ZodString {
+  return z
+    .string()
+    .max(charactersMax)
+    .refine((text) => text.isWellFormed() && !text.includes("\0"), "Unicode text without NUL");
+}
+
 export const jobSchema = z.strictObject({
   projectId: idSchema,
   step: z.union([savedStepSchema, adHocStepSchema]),
   params: z.json().optional(),
   steps: z.record(z.string(), z.json()).optional(),
   runId: idSchema.optional(),
-  labels: z.record(z.string().max(100), z.string().max(1_000)).optional(),
+  labels: z.record(labelText(100), labelText(1_000)).optional(),
+  /** Under which a job that waits for this one in a flow of BullMQ finds its output in `steps`. */
+  name: needNameSchema.optional(),
+  /** Not before this time, or this long after the submission. */
+  runAt: z.iso.datetime({ offset: true }).optional(),
+  delayMs: z.int().min(0).max(delayMsMax).optional(),
+  /** Runs that must have succeeded before, by the name under which their outputs are in `steps`. */
+  after: z
+    .record(needNameSchema, idSchema)
+    .refine((after) => Object.keys(after).length <= 100, "100 runs at most")
+    .optional(),
   traceparent: z.string().max(200).optional(),
 });
 export type Job = z.infer<typeof jobSchema>;
 /** A job as a caller writes it. */
 export type JobInput = z.input<typeof jobSchema>;
+
+/** What the queue has of a run that was submitted: the run itself is in the database. */
+export const queuedRunSchema = z.strictObject({ projectId: idSchema, runId: idSchema });
 
 /** The queue's job name for a run. */
 export const runJobName = "step";
@@ -99,6 +136,8 @@ export interface RedactionCount {
 
 export interface RunResult {
   runId: string;
+  /** The job's own. */
+  name?: string;
   status: FinalStatus;
   output?: Json;
   error?: RunError;
@@ -144,11 +183,13 @@ export interface SecurityRecord {
 
 /** What happened in a run, before it has its number. All text has been redacted. */
 export type RunEventBody =
-  | { kind: "started" }
+  | { kind: "started"; attempt?: number }
   | { kind: "stdout" | "stderr"; text: string }
   | { kind: "log"; level: LogLevel; message: string; fields?: Json }
   | ({ kind: "request" } & RequestRecord)
   | ({ kind: "security" } & SecurityRecord)
+  /** The attempt failed, and another follows after `delayMs`. */
+  | { kind: "retry"; attempt: number; delayMs: number; error: RunError }
   | { kind: "output"; output: Json }
   | { kind: "error"; error: RunError }
   | { kind: "finished"; status: FinalStatus };
@@ -164,6 +205,7 @@ const statuses: Partial<Record<ErrorCode, FinalStatus>> = {
   ERR_RUN_CANCELLED: "cancelled",
   ERR_SANDBOX_CRASHED: "crashed",
   ERR_WORKER_LOST: "crashed",
+  ERR_WORKER_STOPPED: "crashed",
   ERR_BRIDGE_PROTOCOL: "crashed",
   ERR_STEP_SYNTAX: "failed",
   ERR_STEP_TYPESCRIPT: "failed",
@@ -190,6 +232,10 @@ export function statusOfError(code: ErrorCode): FinalStatus {
  * lists paths and rules and shows nothing of the payload's values.
  */
 export function parseJob(payload: unknown): Job {
+  const after = (payload as { after?: unknown } | null)?.after;
+  // The schema would leave it out, and the run would begin without waiting for that other one.
+  if (typeof after === "object" && after !== null && Object.hasOwn(after, "__proto__"))
+    throw new StepvaultError("ERR_JOB_INVALID", "Cannot read the job: after has a name that may not be used");
   const parsed = readPayload(payload);
   if (!parsed.success) {
     if (hasUnknownLanguage(payload)) {

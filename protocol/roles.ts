@@ -100,6 +100,7 @@ export const actions = {
   "secret.write": { meaning: "change a secret", allowed: builders, scopes: ["manage:secrets", "admin"] },
   "secret.destroy": { meaning: "destroy a secret", allowed: projectAdmins, scopes: ["admin"] },
   "secret.reveal": { meaning: "see a secret's value", allowed: projectAdmins, scopes: [] },
+  "step.read": { meaning: "see the steps", allowed: readers, scopes: ["read:runs", "admin"] },
   "step.write": { meaning: "change a step", allowed: builders, scopes: ["admin"] },
   "run.trigger": { meaning: "start a run", allowed: builders, scopes: ["trigger", "admin"] },
   "run.read": { meaning: "see runs", allowed: readers, scopes: ["read:runs", "admin"] },

@@ -256,4 +256,129 @@ export const runErrors = {
     meaning: "No run with this id exists in the project",
     mend: "Check the run id and that it is a run of this project; a job added to the queue is a run once a worker has it",
   },
+  ERR_REQUEST_INVALID: {
+    fault: "user",
+    meaning: "A request to the API cannot be read, or does not match the schema of its route",
+    mend: "`errors` of the answer names each wrong place and its rule; compare the request with the OpenAPI document",
+  },
+  ERR_KEY_IN_URL: {
+    fault: "user",
+    meaning: "A request to the API had a platform key in its URL, where proxies and logs keep it",
+    mend: "Send keys in the Authorization header only, and rotate the key that was in the URL",
+  },
+  ERR_ROUTE_UNKNOWN: {
+    fault: "user",
+    meaning: "The API has no route with this path",
+    mend: "Compare the path with the OpenAPI document",
+  },
+  ERR_METHOD_UNKNOWN: {
+    fault: "user",
+    meaning: "The API's route does not take this method",
+    mend: "Use one of the methods in the header Allow of the answer",
+  },
+  ERR_BODY_TOO_LARGE: {
+    fault: "limit",
+    meaning: "The body of a request to the API is larger than STEPVAULT_API_BODY_BYTES_MAX",
+    mend: "Send less at once, or have the operator raise the limit",
+  },
+  ERR_BODY_TYPE: {
+    fault: "user",
+    meaning: "The body of a request to the API is not of a type or an encoding that the route takes",
+    mend: "Send JSON in UTF-8 with the content type application/json, not compressed",
+  },
+  ERR_HEADERS_TOO_LARGE: {
+    fault: "limit",
+    meaning: "A request to the API has too many headers, or too large ones",
+    mend: "Send at most 100 headers of 16 KiB in all",
+  },
+  ERR_REQUEST_TIMEOUT: {
+    fault: "user",
+    meaning: "A request to the API did not arrive whole in the time that it may take",
+    mend: "Send it again; look for what is slow between the client and the API",
+  },
+  ERR_RATE_LIMIT: {
+    fault: "limit",
+    meaning: "Too many requests to the API in this minute, or too many whose key or session was not valid",
+    mend: "Wait as long as the header Retry-After says",
+  },
+  ERR_CURSOR_INVALID: {
+    fault: "user",
+    meaning: "A cursor is not one that this list gave",
+    mend: "Use the cursor of the page before as it is, with the same filters, or begin without one",
+  },
+  ERR_PRECONDITION: {
+    fault: "user",
+    meaning: "The thing is not in the state that the header If-Match or If-None-Match of the request asks for",
+    mend: "Read it again, and send the ETag that it has now",
+  },
+  ERR_NOT_READY: {
+    fault: "system",
+    meaning: "The API cannot serve: it is about to stop, or something that it needs is not there",
+    mend: "Try again in a moment; /readyz names the part that is missing",
+  },
+  ERR_WORKER_STOPPED: {
+    fault: "system",
+    meaning: "The worker that ran the step was stopped, and the step did not end in the time that it was given",
+    mend: "Run it again if that does no harm, or declare `retry` on the step; the operator may raise STEPVAULT_SHUTDOWN_MS_MAX",
+  },
+  ERR_RUN_CONFLICT: {
+    fault: "user",
+    meaning: "A run was submitted with the id, or the idempotency key, of another request",
+    mend: "Use a new id for each request, and the same one only to send the same request again",
+  },
+  ERR_RUN_NOT_ENDED: {
+    fault: "user",
+    meaning: "What was asked for is there only once the run has ended",
+    mend: "Wait for the run's end, for instance by its events",
+  },
+  ERR_NEED_FAILED: {
+    fault: "user",
+    meaning: "A run that this one waited for did not succeed, so this one did not start",
+    mend: "Look at the run that the message names, and submit both again",
+  },
+  ERR_API_LISTEN: {
+    fault: "user",
+    meaning: "The API cannot listen where the settings say",
+    mend: "Stop what listens there, or choose another STEPVAULT_API_HOST or STEPVAULT_API_PORT; 0 is any free port",
+  },
+  ERR_SCHEDULE_INVALID: {
+    fault: "user",
+    meaning: "A schedule cannot be saved as it is",
+    mend: "Give five fields of cron, an IANA time zone, and a job without an id, a time or needs of its own",
+  },
+  ERR_SCHEDULE_UNKNOWN: {
+    fault: "user",
+    meaning: "The project has no schedule with this id",
+    mend: "Look at the project's list of schedules",
+  },
+  ERR_PROJECT_RATE: {
+    fault: "limit",
+    meaning: "The project has submitted as many runs in this minute as it may",
+    mend: "Submit later, or have the project's runs per minute raised",
+  },
+  ERR_PROJECT_FULL: {
+    fault: "limit",
+    meaning: "The project has as many waiting runs as there may be",
+    mend: "Submit later: something submits faster than the workers run",
+  },
+  ERR_USAGE: {
+    fault: "user",
+    meaning: "A command was called with words or options that it does not have, or without some that it needs",
+    mend: "Ask the command itself: stepvault help COMMAND",
+  },
+  ERR_ARGUMENT_SECRET: {
+    fault: "user",
+    meaning: "A command was given what looks like a key as an argument; nothing was done",
+    mend: "Take it for leaked, as others see arguments and shells keep them; give values on stdin, at the prompt or in a file",
+  },
+  ERR_MCP_BUSY: {
+    fault: "limit",
+    meaning: "An MCP client has as many calls of tools under way as there may be",
+    mend: "Call again when one of the others has ended",
+  },
+  ERR_MCP_OUTPUT: {
+    fault: "limit",
+    meaning: "A step's output is too large to be given to an MCP client",
+    mend: "Have the step give less; the run, whose id the message has, keeps all of it",
+  },
 } as const satisfies Record<`ERR_${string}`, ErrorCodeEntry>;

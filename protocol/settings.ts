@@ -4,8 +4,11 @@
  */
 import { isIP } from "node:net";
 import { z } from "zod";
+import { apiSettings } from "./api-settings.ts";
 import { isKmsAddress, isKmsEndpoint, kmsAddressRule, kmsEndpointRule } from "./kms-address.ts";
 import { type LimitName, limitNames, limitTable } from "./limits.ts";
+import { isIssuer, isJwksUrl, issuerRule, jwksUrlRule } from "./oidc.ts";
+import { isRedisAddress, redisAddressRule } from "./redis-address.ts";
 
 const hostPort = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/;
 
@@ -39,9 +42,11 @@ export const settingsSchema = z.object({
     .describe("Connections of this process to PostgreSQL, besides the queue's"),
   STEPVAULT_REDIS_URL: z
     .string()
-    .regex(/^rediss?:\/\//, "a redis:// or rediss:// URL")
+    .refine(isRedisAddress, redisAddressRule)
     .optional()
-    .describe("Redis for the queue, a redis:// or rediss:// URL; without it the queue lives in PostgreSQL"),
+    .describe(
+      "Redis for the queue, redis://, redis-sentinel:// or redis-cluster://, each with rediss for TLS, see docs/deployment.md; without it the queue lives in PostgreSQL",
+    ),
   STEPVAULT_MASTER_KEY: z
     .string()
     .regex(/^[A-Za-z0-9+/]{43}=$/, "32 bytes of base64")
@@ -98,6 +103,30 @@ export const settingsSchema = z.object({
     .enum(["off", "on"])
     .default("off")
     .describe("Whether credentials of an organization need to be rolled out to it by the operator"),
+  STEPVAULT_OIDC_ISSUER: z
+    .string()
+    .refine(isIssuer, issuerRule)
+    .optional()
+    .describe(
+      "OpenID Connect issuer whose tokens sign people in, to the character as in their claim iss; none: people sign in with a link; see docs/sign-in.md",
+    ),
+  STEPVAULT_OIDC_AUDIENCE: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe("Audience that the issuer's tokens must be for, as in their claim aud"),
+  STEPVAULT_OIDC_JWKS_URL: z
+    .string()
+    .refine(isJwksUrl, jwksUrlRule)
+    .optional()
+    .describe("Where the issuer's keys are; none: where its /.well-known/openid-configuration says"),
+  STEPVAULT_OIDC_CLAIM: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe("Claim that says who a person is; it must never change hands. None: sub"),
   STEPVAULT_REGION: z
     .enum(["us", "eu", "au"])
     .default("us")
@@ -113,6 +142,20 @@ export const settingsSchema = z.object({
     .max(256)
     .default(4)
     .describe("Runs at once in one worker process"),
+  STEPVAULT_SHUTDOWN_MS_MAX: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(3_600_000)
+    .default(25_000)
+    .describe("How long running steps may go on once the process was told to stop, ms"),
+  STEPVAULT_RETENTION_DAYS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(3_650)
+    .default(30)
+    .describe("Days that ended runs and their events are kept, for projects that say nothing"),
   STEPVAULT_HOSTS_IDLE_MAX: z.coerce
     .number()
     .int()
@@ -186,6 +229,7 @@ export const settingsSchema = z.object({
     .describe(
       "What happens to a request that holds a readable secret's value for a host outside the secret's list: off sends it, report sends it and says so, block refuses it, also for a secret without a list; none: block for a secret with a list, and one without is named in the request's event",
     ),
+  ...apiSettings,
 });
 
 function isNameServer(text: string): boolean {

@@ -343,4 +343,49 @@ export const vaultErrors = {
     meaning: "The client library got an answer that is too large or no JSON",
     mend: "Check that the base URL is the API's; ask for fewer things at once, or allow more bytes",
   },
+  ERR_UNAUTHENTICATED: {
+    fault: "user",
+    meaning: "A request has no credential, or one that does not work: a token, or a session that is over",
+    mend: "Send a platform key or a token in the Authorization header, or sign in again; see [signing in](sign-in.md)",
+  },
+  ERR_CREDENTIAL_AMBIGUOUS: {
+    fault: "user",
+    meaning: "A request has more than one credential, so that it is not clear who asks",
+    mend: "Send one Authorization header, or one session cookie, and not both",
+  },
+  ERR_CROSS_SITE: {
+    fault: "user",
+    meaning: "A request with a session's cookie, or one that signs in, came from another site or is not JSON",
+    mend: "Send it from a page of the API's own origin, as application/json; programs elsewhere use a platform key",
+  },
+  ERR_SIGN_IN_LINK_INVALID: {
+    fault: "user",
+    meaning: "A sign-in link was used before, is over, or was never made",
+    mend: "Get a new link from the operator; when you did not use it, have the sessions that it gave ended",
+  },
+  ERR_SIGN_IN_OFF: {
+    fault: "user",
+    meaning: "This deployment cannot keep sessions: it answers without TLS, and not only on loopback",
+    mend: "Have the operator set STEPVAULT_API_PUBLIC_URL to the https address of the API, or use a platform key",
+  },
+  ERR_ISSUER_UNAVAILABLE: {
+    fault: "system",
+    meaning: "The issuer of tokens does not answer, or what it says about its keys cannot be used",
+    mend: "Check STEPVAULT_OIDC_ISSUER and STEPVAULT_OIDC_JWKS_URL, and that this machine reaches them",
+  },
+  ERR_PROJECT_LIMITS_INVALID: {
+    fault: "user",
+    meaning: "A limit of a project is no whole number, or not one that is allowed",
+    mend: "Use null for the deployment's, or a number within the bounds that the message names",
+  },
+  ERR_ALREADY_DONE: {
+    fault: "user",
+    meaning: "A request was sent again with the same Idempotency-Key: it was carried out, and nothing was done now",
+    mend: "Look at what was made, whose id the message has; a key that got lost with its answer is rotated or revoked",
+  },
+  ERR_IDEMPOTENCY_KEY_USED: {
+    fault: "user",
+    meaning: "An Idempotency-Key was used in the last day for another request",
+    mend: "Use a new one for each request, and the same one only to send the same request again",
+  },
 } as const satisfies Record<`ERR_${string}`, ErrorCodeEntry>;

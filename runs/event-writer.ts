@@ -2,36 +2,46 @@
  * Writes one run's events to the store: numbers them, joins printed text that arrives close together, and writes in
  * batches after a short delay, so that a step that prints much costs few statements and a viewer still sees it at once.
  */
+import { StepvaultError } from "../protocol/error.ts";
 import type { RunEventBody } from "../protocol/job.ts";
 import type { Redacted } from "../protocol/redacted.ts";
 import { retryDatabase } from "./retry.ts";
-import type { RunStore, StoredEvent } from "./store.ts";
+import type { ClaimedRun, HeldRun, RunStore, StoredEvent } from "./store.ts";
 
-const delayMs = 20;
+const delayMs = 10;
 const batchBytesMax = 256 * 1024;
 const joinedBytesMax = 64 * 1024;
 
 export class EventWriter {
   #store: RunStore;
-  #runId: string;
+  #run: HeldRun;
   #nextSeq: number;
+  #onWritten: (runId: string) => void;
   #pending: StoredEvent[] = [];
   #pendingBytes = 0;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(store: RunStore, runId: string, nextSeq = 0) {
+  /** Of all events that this writer took, for the run's size. */
+  bytes = 0;
+
+  /** `onWritten` is called once there are events that viewers can read. */
+  constructor(store: RunStore, run: ClaimedRun, onWritten: (runId: string) => void = () => {}) {
     this.#store = store;
-    this.#runId = runId;
-    this.#nextSeq = nextSeq;
+    this.#run = run;
+    this.#nextSeq = run.nextSeq;
+    this.#onWritten = onWritten;
   }
 
-  /** Takes an event. Resolves at once, or, when much is waiting, once it has been written; rejects when that failed. */
+  /**
+   * Takes an event. Resolves at once, or, when much is waiting, once it has been written; rejects when that failed, with
+   * ERR_WORKER_LOST when the run is not this worker's any more.
+   */
   async write(body: Redacted<RunEventBody>): Promise<void> {
-    if (!this.#join(body)) {
-      this.#pending.push({ seq: this.#nextSeq++, time: new Date(), body });
-      this.#pendingBytes += sizeOf(body);
-    }
+    if (!this.#join(body)) this.#pending.push(this.number(body));
+    const bytes = sizeOf(body);
+    this.#pendingBytes += bytes;
+    this.bytes += bytes;
     if (this.#pendingBytes >= batchBytesMax) await this.flush();
     else this.#timer ??= setTimeout(() => void this.flush().catch(() => {}), delayMs);
   }
@@ -48,18 +58,30 @@ export class EventWriter {
   async #writePending(): Promise<void> {
     const batch = this.#takePending();
     if (batch.length === 0) return;
+    let held;
     try {
-      await retryDatabase(async () => await this.#store.appendEvents(this.#runId, batch));
+      held = await retryDatabase(async () => await this.#store.appendEvents(this.#run, batch));
     } catch (error) {
       this.#pending.unshift(...batch);
       throw error;
     }
+    if (!held) throw lost();
+    this.#onWritten(this.#run.id);
   }
 
-  /** Writes what came before and gives the last events their numbers, for the transaction that ends the run. */
+  /** The last events with their numbers, after those that still wait: for the statement that ends the run to write. */
   async end(bodies: readonly Redacted<RunEventBody>[]): Promise<StoredEvent[]> {
-    await this.flush();
-    return bodies.map((body) => ({ seq: this.#nextSeq++, time: new Date(), body }));
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    // What failed waits again.
+    await this.#writing;
+    for (const body of bodies) this.bytes += sizeOf(body);
+    return [...this.#takePending(), ...bodies.map((body) => this.number(body))];
+  }
+
+  /** An event with the next number, which is the caller's to write. */
+  number(body: Redacted<RunEventBody>): StoredEvent {
+    return { seq: this.#nextSeq++, time: new Date(), body };
   }
 
   #takePending(): StoredEvent[] {
@@ -77,13 +99,25 @@ export class EventWriter {
     if (last.body.text.length + body.text.length > joinedBytesMax) return false;
     const joined = { ...last.body, text: last.body.text + body.text };
     this.#pending[this.#pending.length - 1] = { ...last, body: joined };
-    this.#pendingBytes += body.text.length;
     return true;
   }
 }
 
+/** About what an event takes; exact where it may be large. */
 function sizeOf(body: RunEventBody): number {
-  if (body.kind === "stdout" || body.kind === "stderr") return body.text.length + 100;
-  if (body.kind === "log") return body.message.length + 200;
-  return 200;
+  switch (body.kind) {
+    case "stdout":
+    case "stderr":
+      return body.text.length + 100;
+    case "log":
+      return body.message.length + (body.fields === undefined ? 0 : JSON.stringify(body.fields).length) + 200;
+    case "output":
+      return JSON.stringify(body.output).length + 100;
+    default:
+      return 300;
+  }
+}
+
+function lost(): StepvaultError {
+  return new StepvaultError("ERR_WORKER_LOST", "Cannot write the run's events: another worker has taken the run over");
 }

@@ -5,21 +5,24 @@
  */
 import {
   createPostgresBackend,
+  DelayedError,
   type Job as BullJob,
   type PgPool,
   Queue,
-  QueueEvents,
+  type QueueBase,
   runMigrations,
   withBackend,
   Worker,
 } from "bullmq";
-import type { Redis as RedisClient } from "ioredis";
-import { Redis } from "ioredis";
 import type { Database } from "../database/connection.ts";
 import type { Config } from "../protocol/config.ts";
 import { StepvaultError } from "../protocol/error.ts";
-import { type JobInput, runJobName, type RunResult } from "../protocol/job.ts";
-import { type JobEnd, JobWaits } from "./job-waits.ts";
+import { runJobName, type RunResult } from "../protocol/job.ts";
+import { decodePayload, encodePayload } from "./payload.ts";
+import { priorityOf } from "./turns.ts";
+import { connectToRedis } from "./redis.ts";
+import { checkRedis } from "./redis-check.ts";
+import { answeringInTime, forgetCommand } from "./redis-failure.ts";
 
 const schema = "bullmq";
 /** Finished jobs that the queue keeps, for those who wait for a result there; the run itself is in the database. */
@@ -28,7 +31,12 @@ const finishedJobsKept = { age: 3_600, count: 10_000 };
 const lockDurationMs = 20_000;
 const stalledIntervalMs = 10_000;
 
-export type RunProcessor = (job: RunJob) => Promise<RunResult>;
+/** A result ends the job; else the job comes again after that time, with that turn from then on when one is given. */
+export type JobOutcome =
+  | { readonly result: RunResult }
+  | { readonly againMs: number; readonly turn?: number | undefined };
+
+export type RunProcessor = (job: RunJob) => Promise<JobOutcome>;
 
 /** What a processor sees of a job. */
 export interface RunJob {
@@ -37,17 +45,39 @@ export interface RunJob {
   readonly data: unknown;
   /** When the job was added, ms since 1970. */
   readonly addedAt: number;
+  /** What the jobs have given that this one waited for, in a flow of BullMQ. */
+  children(): Promise<unknown[]>;
 }
+
+export interface QueuedRun {
+  readonly projectId: string;
+  readonly runId: string;
+  /** Its place among those that wait: runs/turns.ts. */
+  readonly turn: number;
+}
+
+export type JobEnd = { readonly value: unknown } | { readonly error: Error };
 
 export interface RunQueue {
   readonly name: string;
   readonly backend: "postgres" | "redis";
-  /** Adds a run under its id; a second add with the same id changes nothing. */
-  add(runId: string, job: JobInput): Promise<void>;
+  /** Whether what is queued outlives a restart of the server that holds it. */
+  readonly keepsJobs: boolean;
+  /** The servers that hold the queue and that are known by now, as `host:port`, besides those of the settings. */
+  servers(): readonly string[];
+  /** Adds runs under their ids; a second add with the same id changes nothing. */
+  add(runs: readonly QueuedRun[]): Promise<void>;
   /** Adds a payload as it is, under a job id of its own: what an orchestrator with nothing but BullMQ does. */
   addRaw(jobId: string, payload: object): Promise<void>;
-  /** The result of a run's job, once it has one. Rejects when the queue itself fails or time is up. */
-  waitForResult(runId: string, timeoutMs: number): Promise<RunResult>;
+  /** Adds runs whose jobs are not there, or have ended although the runs have not, and wakes those that sleep; gives how many it added. */
+  restore(runs: readonly QueuedRun[]): Promise<number>;
+  setTurn(runId: string, turn: number): Promise<void>;
+  /** Has a job come now that was to come again later. */
+  wake(jobId: string): Promise<void>;
+  /** How a job ended; undefined while it has not. Throws ERR_INTERNAL for one that is not there. */
+  look(jobId: string): Promise<JobEnd | undefined>;
+  /** Jobs that wait for a worker. */
+  countWaiting(): Promise<number>;
   process(processor: RunProcessor, options: { concurrency: number; onError: (error: Error) => void }): RunWorker;
   close(): Promise<void>;
 }
@@ -56,6 +86,7 @@ export interface RunWorker {
   ready(): Promise<void>;
   /** Takes no more jobs and waits for those that run. */
   close(): Promise<void>;
+  isRunning(): boolean;
 }
 
 /** Opens the queue of this deployment's region. Throws ERR_REDIS, ERR_REDIS_EVICTION or ERR_DATABASE. */
@@ -65,11 +96,17 @@ export async function openQueue(config: Pick<Config, "region" | "redisUrl">, dat
   return new BullRunQueue(name, link);
 }
 
+type BullProcessor = (job: BullJob, token?: string) => Promise<object>;
+
 interface Link {
   readonly backend: "postgres" | "redis";
+  /** Whether what is queued outlives a restart of the server that holds it. */
+  readonly keepsJobs: boolean;
+  /** The servers that hold the queue and that are known by now, as `host:port`, besides those of the settings. */
+  servers(): readonly string[];
+  /** For callers: its methods throw ERR_REDIS where that is the trouble, and do not wait for long. */
   queue(name: string): Queue;
-  events(name: string): QueueEvents;
-  worker(name: string, processor: (job: BullJob) => Promise<object>, concurrency: number): Worker;
+  worker(name: string, processor: BullProcessor, concurrency: number): Worker;
   close(): Promise<void>;
 }
 
@@ -87,8 +124,9 @@ async function linkToPostgres(database: Database): Promise<Link> {
   const connection = pool as unknown as PgPool;
   return {
     backend: "postgres",
+    keepsJobs: true,
+    servers: () => [],
     queue: (name) => new postgres.Queue(name, { connection, defaultJobOptions }) as unknown as Queue,
-    events: (name) => new postgres.QueueEvents(name, { connection }) as unknown as QueueEvents,
     worker: (name, processor, concurrency) =>
       new postgres.Worker(name, processor, {
         connection,
@@ -100,166 +138,145 @@ async function linkToPostgres(database: Database): Promise<Link> {
 }
 
 async function linkToRedis(redisUrl: string): Promise<Link> {
-  const clients: RedisClient[] = [];
-  const connect = (): RedisClient => {
-    // BullMQ wants a client that waits instead of failing, for its blocking reads.
-    const client = new Redis(redisUrl, { maxRetriesPerRequest: null, lazyConnect: true });
-    client.on("error", () => {}); // Each queue and worker reports its own; without a listener the process would end.
-    clients.push(client);
-    return client;
-  };
-  await checkRedis(redisUrl);
+  const { address, keepsJobs, servers } = await checkRedis(redisUrl);
+  const redis = connectToRedis(address, servers);
+  const { prefix } = redis;
   return {
     backend: "redis",
-    queue: (name) => new Queue(name, { connection: connect(), defaultJobOptions }),
-    events: (name) => new QueueEvents(name, { connection: connect() }),
+    keepsJobs,
+    servers: () => redis.servers(),
+    // Its own look at the version is left out, as a queue whose first command fails is of no use ever after.
+    queue: (name) =>
+      answeringInTime(
+        new Queue(name, { connection: redis.askingClient(), prefix, defaultJobOptions, skipVersionCheck: true }),
+      ),
     worker: (name, processor, concurrency) =>
-      new Worker(name, processor, { connection: connect(), concurrency, ...locks }),
-    async close() {
-      for (const client of clients) client.disconnect();
-    },
+      withoutCommands(
+        new Worker(name, processor, { connection: redis.workingClient(), prefix, concurrency, ...locks }),
+      ),
+    close: async () => await Promise.resolve(redis.close()),
   };
 }
 
-/** Refuses a Redis that does not answer (ERR_REDIS), or that may throw jobs away when its memory is full. */
-export async function checkRedis(redisUrl: string): Promise<void> {
-  const client = new Redis(redisUrl, {
-    maxRetriesPerRequest: 0,
-    lazyConnect: true,
-    connectTimeout: 5_000,
-    retryStrategy: () => null,
-  });
-  client.on("error", () => {});
-  try {
-    await client.connect();
-    const policy = /^maxmemory_policy:(\S+)/m.exec(await client.info("memory"))?.[1];
-    if (policy !== undefined && policy !== "noeviction") {
-      throw new StepvaultError(
-        "ERR_REDIS_EVICTION",
-        `Cannot use this Redis: its maxmemory-policy is ${policy}, so it may delete jobs; it must be noeviction`,
-      );
-    }
-  } catch (error) {
-    if (error instanceof StepvaultError) throw error;
-    throw new StepvaultError("ERR_REDIS", "Cannot use the Redis of STEPVAULT_REDIS_URL: it does not answer", {
-      cause: error,
-    });
-  } finally {
-    client.disconnect();
-  }
+/** Before anybody else hears of an error, the command that failed is taken out of it: one may hold a password. */
+function withoutCommands<T extends QueueBase>(queue: T): T {
+  queue.on("error", (error) => void forgetCommand(error));
+  return queue;
 }
 
-/** How a payload looks when JSON in PostgreSQL could not hold it. */
-interface EncodedPayload {
-  readonly encoding: "base64-json";
-  readonly text: string;
-}
-
-/**
- * PostgreSQL's jsonb, where that backend keeps payloads and results, holds neither NUL nor lone surrogates, and a step
- * may be given and may return both. Such a payload travels as base64, on both backends alike.
- */
-export function encodePayload(payload: object): object {
-  const json = JSON.stringify(payload);
-  // JSON.stringify writes both as escapes, and an escaped backslash before them is an even number of backslashes.
-  if (!/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/i.test(json)) return payload;
-  return { encoding: "base64-json", text: Buffer.from(json).toString("base64") } satisfies EncodedPayload;
-}
-
-export function decodePayload(payload: unknown): unknown {
-  const { encoding, text } = (payload ?? {}) as Partial<EncodedPayload>;
-  if (encoding !== "base64-json" || typeof text !== "string") return payload;
-  try {
-    return JSON.parse(Buffer.from(text, "base64").toString("utf8")) as unknown;
-  } catch {
-    return payload; // Not one of ours; the schema refuses it.
-  }
-}
-
-const locks = { lockDuration: lockDurationMs, stalledInterval: stalledIntervalMs };
+/** Often: a run that is taken for dead ends by runs/store.ts, never by a count of the queue's. */
+const stalledCountMax = 1_000;
+const locks = { lockDuration: lockDurationMs, stalledInterval: stalledIntervalMs, maxStalledCount: stalledCountMax };
 const defaultJobOptions = { removeOnComplete: finishedJobsKept, removeOnFail: finishedJobsKept };
 
 class BullRunQueue implements RunQueue {
   readonly name: string;
   readonly backend: "postgres" | "redis";
+  readonly keepsJobs: boolean;
   #link: Link;
   #queue: Queue;
-  #events: QueueEvents | undefined;
-  #waits = new JobWaits(async (jobId) => await this.#look(jobId));
   #workers: Worker[] = [];
 
   constructor(name: string, link: Link) {
     this.name = name;
     this.backend = link.backend;
+    this.keepsJobs = link.keepsJobs;
     this.#link = link;
     this.#queue = link.queue(name);
     this.#queue.on("error", () => {}); // The call that failed rejects as well.
   }
 
-  async add(runId: string, job: JobInput): Promise<void> {
-    await this.addRaw(runId, { ...job, runId });
+  servers(): readonly string[] {
+    return this.#link.servers();
+  }
+
+  async add(runs: readonly QueuedRun[]): Promise<void> {
+    const jobs = runs.map(({ projectId, runId, turn }) => ({
+      name: runJobName,
+      data: { projectId, runId },
+      opts: { jobId: runId, priority: priorityOf(turn) },
+    }));
+    const [only] = jobs;
+    if (jobs.length === 1 && only !== undefined) await this.#queue.add(only.name, only.data, only.opts);
+    else if (jobs.length > 0) await this.#queue.addBulk(jobs);
   }
 
   async addRaw(jobId: string, payload: object): Promise<void> {
     await this.#queue.add(runJobName, encodePayload(payload), { jobId });
   }
 
-  async waitForResult(runId: string, timeoutMs: number): Promise<RunResult> {
-    this.#events ??= this.#listen();
-    // Listening first spares the wait a second. Without it there are still the looks, and these tell what is wrong.
-    await this.#events.waitUntilReady().catch(() => {});
-    const late = (): Error =>
-      new Error(
-        `Job wait ${runJobName} timed out before finishing, no finish notification arrived after ${timeoutMs}ms (id=${runId})`,
-      );
-    return decodePayload(await this.#waits.wait(runId, { timeoutMs, late })) as RunResult;
+  async restore(runs: readonly QueuedRun[]): Promise<number> {
+    const gone: QueuedRun[] = [];
+    for (const run of runs) {
+      const state = await this.#queue.getJobState(run.runId);
+      if (state === "completed" || state === "failed") await this.#queue.remove(run.runId);
+      // Its time has come by the database's clock; that of the worker that put it back may have been another one.
+      if (state === "delayed") await this.wake(run.runId);
+      if (state === "completed" || state === "failed" || state === "unknown") gone.push(run);
+    }
+    await this.add(gone);
+    return gone.length;
   }
 
-  #listen(): QueueEvents {
-    const events = this.#link.events(this.name);
-    events.on("error", () => {});
-    events.on("completed", ({ jobId, returnvalue }) => this.#waits.tell(jobId, { value: returnvalue }));
-    events.on("failed", ({ jobId, failedReason }) => this.#waits.tell(jobId, { error: new Error(failedReason) }));
-    return events;
+  async setTurn(runId: string, turn: number): Promise<void> {
+    const job = await this.#queue.getJob(runId);
+    await job?.changePriority({ priority: priorityOf(turn) });
   }
 
-  /** How a job ended. Its payload may be large, so it is fetched only once it has. */
-  async #look(jobId: string): Promise<JobEnd | undefined> {
+  async wake(jobId: string): Promise<void> {
+    const job = await this.#queue.getJob(jobId);
+    if (job !== undefined && (await job.isDelayed())) await job.promote();
+  }
+
+  async look(jobId: string): Promise<JobEnd | undefined> {
     const state = await this.#queue.getJobState(jobId);
     if (state !== "completed" && state !== "failed" && state !== "unknown") return undefined;
     const job = await this.#queue.getJob(jobId);
-    if (job === undefined) {
-      return { error: new StepvaultError("ERR_INTERNAL", "Cannot wait for the run: its job is not in the queue") };
-    }
+    if (job === undefined) throw new StepvaultError("ERR_INTERNAL", "Cannot look at the job: it is not in the queue");
     if (state === "failed") return { error: new Error(job.failedReason) };
-    return state === "completed" ? { value: job.returnvalue } : undefined;
+    return state === "completed" ? { value: decodePayload(job.returnvalue) } : undefined;
+  }
+
+  async countWaiting(): Promise<number> {
+    return await this.#queue.getJobCountByTypes("waiting", "prioritized");
   }
 
   process(
     processor: RunProcessor,
     { concurrency, onError }: { concurrency: number; onError: (error: Error) => void },
   ): RunWorker {
-    const process = async (job: BullJob): Promise<object> => {
-      const data = decodePayload(job.data);
-      return encodePayload(await processor({ id: job.id ?? "", name: job.name, data, addedAt: job.timestamp }));
+    const process: BullProcessor = async (job, token) => {
+      const outcome = await processor({
+        id: job.id ?? "",
+        name: job.name,
+        data: decodePayload(job.data),
+        addedAt: job.timestamp,
+        // In an order of their own, so that the same job always makes the same request.
+        children: async () =>
+          Object.entries(await job.getChildrenValues<unknown>())
+            .sort(([a], [b]) => (a < b ? -1 : 1))
+            .map(([, value]) => decodePayload(value)),
+      });
+      if ("result" in outcome) return encodePayload(outcome.result);
+      if (outcome.turn !== undefined) await job.changePriority({ priority: priorityOf(outcome.turn) });
+      // PostgreSQL takes whole milliseconds only, and the job would fail.
+      await job.moveToDelayed(Date.now() + Math.ceil(outcome.againMs), token);
+      throw new DelayedError();
     };
     const worker = this.#link.worker(this.name, process, concurrency);
     worker.on("error", onError);
-    // Who waits in this process need not hear it from the database, where it may get lost.
-    worker.on("completed", ({ id }, value: unknown) => this.#waits.tell(id ?? "", { value }));
     this.#workers.push(worker);
     return {
       ready: async () => {
         await worker.waitUntilReady();
       },
       close: async () => await worker.close(),
+      isRunning: () => worker.isRunning(),
     };
   }
 
   async close(): Promise<void> {
     await Promise.all(this.#workers.map(async (worker) => await worker.close()));
-    this.#waits.close(new StepvaultError("ERR_INTERNAL", "Cannot wait for the run: the queue is closed"));
-    await this.#events?.close();
     await this.#queue.close();
     await this.#link.close();
   }

@@ -17,6 +17,10 @@ export interface NewStep {
   /** Of a step that exists, for its next version. */
   readonly id?: string | undefined;
   readonly name: string;
+  /** What it does, for those who may call it, models too. */
+  readonly description?: string | undefined;
+  /** A JSON Schema of its params, for those who call it; nothing is checked by it. */
+  readonly paramsSchema?: Record<string, unknown> | undefined;
   readonly step: StepInput;
   /** Who saves it, as the vault knows them; secrets that are for certain roles are not for what nobody is known to have saved. */
   readonly by?: { readonly kind: "system" | "person" | "key"; readonly id: string } | undefined;
@@ -26,8 +30,11 @@ export interface NewStep {
  * Saves a step as the next version. Throws ERR_JOB_INVALID or ERR_LANGUAGE_UNKNOWN for what is no step, ERR_LIMIT_PAYLOAD,
  * ERR_NAME_INVALID, ERR_STEP_UNKNOWN for the id of a step of no such project, ERR_PROJECT_UNKNOWN.
  */
-export async function saveStep(database: Database, { projectId, id, name, step, by }: NewStep): Promise<SavedStep> {
-  const { language, code, inputs, limits, network } = parseStep(projectId, step);
+export async function saveStep(
+  database: Database,
+  { projectId, id, name, description, paramsSchema, step, by }: NewStep,
+): Promise<SavedStep> {
+  const { language, code, inputs, limits, network, retry } = parseStep(projectId, step);
   const characters = Array.from(name).length;
   if (characters < 1 || characters > nameCharactersMax) {
     throw new StepvaultError(
@@ -52,9 +59,22 @@ export async function saveStep(database: Database, { projectId, id, name, step, 
     const version = last + 1;
     const json = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
     await client.query(
-      `insert into steps (id, version, project_id, name, language, code, inputs, limits, network, created_by_kind, created_by)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-      [stepId, version, projectId, name, language, code, json(inputs), json(limits), json(network), by?.kind, by?.id],
+      `insert into steps (id, version, project_id, name, language, code, inputs, limits, network, retry, description, params_schema,
+                          created_by_kind, created_by)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+      [
+        stepId,
+        version,
+        projectId,
+        name,
+        language,
+        code,
+        ...[inputs, limits, network, retry].map(json),
+        description ?? null,
+        json(paramsSchema),
+        by?.kind,
+        by?.id,
+      ],
     );
     return { id: stepId, version };
   });
@@ -62,15 +82,17 @@ export async function saveStep(database: Database, { projectId, id, name, step, 
 
 const nameCharactersMax = 200;
 
-/** A version of a saved step, the newest without a number. Throws ERR_STEP_UNKNOWN. */
+/** A version of a saved step; without a number the published one, or else the newest. Throws ERR_STEP_UNKNOWN. */
 export async function loadStep(
   database: Database,
   projectId: string,
   { id, version }: { id: string; version?: number | undefined },
 ): Promise<AdHocStep & { version: number }> {
   const { rows } = await database.query<AdHocStep & { version: number; network: NetworkPolicy | null }>(
-    `select version, language, code, inputs, limits, network from steps
-     where project_id = $1 and id = $2 and ($3::int is null or version = $3) order by version desc limit 1`,
+    `select version, language, code, inputs, limits, network, retry from steps
+     where project_id = $1 and id = $2
+       and version = coalesce($3::int, (select version from published_steps where step_id = $2), version)
+     order by version desc limit 1`,
     [projectId, id, version ?? null],
   );
   const step = rows[0];
@@ -82,6 +104,7 @@ export async function loadStep(
     inputs: step.inputs ?? undefined,
     limits: step.limits ?? undefined,
     network: step.network ?? undefined,
+    retry: step.retry ?? undefined,
   };
 }
 

@@ -1,28 +1,25 @@
 /**
- * Runs and their events in PostgreSQL. A run goes queued → running → one final state, and each step on that way is one
- * statement that says which state it starts from, so that of two workers only one can make it. Takes only redacted data.
+ * Runs and their events in PostgreSQL. A run goes queued → running → one final state; each step on that way is one statement
+ * that says which state it starts from, and who holds the run, so that of two workers only one can make it and one that was
+ * taken for dead writes nothing any more. Takes only redacted data. docs/runs.md has the states.
  */
 import type { Database } from "../database/connection.ts";
-import { StepvaultError } from "../protocol/error.ts";
-import type { FinalStatus, Json, Language, RunEvent, RunEventBody, RunResult, RunStatus } from "../protocol/job.ts";
-import { runStatuses } from "../protocol/job.ts";
+import type { FinalStatus, Json, RunEvent, RunEventBody, RunResult, RunStatus } from "../protocol/job.ts";
 import type { Redacted } from "../protocol/redacted.ts";
 
-export interface NewRun {
+/** A run that a worker holds. `day` is what its events are kept by. */
+export interface HeldRun {
   readonly id: string;
-  readonly projectId: string;
-  readonly language: Language | null;
-  readonly stepId: string | null;
-  readonly labels: Record<string, string>;
+  readonly day: string;
+  readonly workerId: string;
 }
 
-export interface Run {
-  readonly id: string;
-  readonly projectId: string;
-  readonly status: RunStatus;
-  readonly labels: Record<string, string>;
-  readonly createdAt: Date;
-  readonly result: RunResult | null;
+export interface ClaimedRun extends HeldRun {
+  /** As it was submitted. */
+  readonly job: Json;
+  /** 1 for the first. */
+  readonly attempt: number;
+  readonly nextSeq: number;
 }
 
 export interface StoredEvent {
@@ -31,30 +28,29 @@ export interface StoredEvent {
   readonly body: Redacted<RunEventBody>;
 }
 
-interface RunRow {
-  id: string;
-  project_id: string;
-  status: RunStatus;
-  labels: Record<string, string> | null;
-  created_at: Date;
-  result: RunResult | null;
-}
-
 /**
- * Whether a worker may run a run. `claimed`: yes. `ended`: no, here is its result. `held`: no, a worker that lives runs it.
- * `lost`: no, the worker that ran it is gone; it must be ended. `cancelled`: no, and it must be ended.
+ * Whether a worker may run a run. `claimed`: yes. `ended`: no, here is its result. `held`: no, it is not its turn, or
+ * another worker runs it. `cancelled`: no, and it must be ended. `unknown`: the project has no such run.
  */
 export type Claim =
-  | { state: "claimed" }
+  | { state: "claimed"; run: ClaimedRun }
   | { state: "ended"; result: RunResult }
   | { state: "held" }
-  | { state: "cancelled" }
-  | { state: "lost"; nextSeq: number };
+  | { state: "cancelled"; nextSeq: number }
+  | { state: "unknown" };
 
-/** A worker that has not renewed its leases for this long is taken for dead. */
-const leaseSeconds = 30;
+export interface EndedRun {
+  readonly projectId: string;
+  /** The project lets only so many run at once, or others wait for this one: somebody may be next. */
+  readonly othersWait: boolean;
+  /** The job of an orchestrator that waits for this run. */
+  readonly queueJobId: string | null;
+}
 
-const finalStatuses: ReadonlySet<string> = new Set(runStatuses);
+/** From which state a run may end: its worker's, or while it waits. */
+type EndsFrom = { readonly workerId: string } | "queued";
+
+const claimed = `status = 'running', worker_id = $3, started_at = coalesce(started_at, now())`;
 
 export class RunStore {
   #database: Database;
@@ -63,71 +59,67 @@ export class RunStore {
     this.#database = database;
   }
 
-  /** Records a run as queued; false when it exists already. Throws ERR_PROJECT_UNKNOWN. */
-  async create(run: NewRun): Promise<boolean> {
-    const { rowCount } = await this.#database.query(
-      `insert into runs (id, project_id, status, language, step_id, labels)
-       select $1, p.id, 'queued', $3, $4, $5 from projects p where p.id = $2 and not p.shared
-       on conflict (id) do nothing`,
-      [run.id, run.projectId, run.language, run.stepId, JSON.stringify(run.labels)],
-    );
-    if (rowCount === 1) return true;
-    if ((await this.get(run.projectId, run.id)) === undefined) {
-      throw new StepvaultError(
-        "ERR_PROJECT_UNKNOWN",
-        `Cannot create the run: there is no project ${run.projectId}, or the run id is in use`,
-      );
-    }
-    return false;
-  }
-
-  /** Takes a run for a worker. */
-  async claim(runId: string, workerId: string): Promise<Claim> {
-    const { rowCount } = await this.#database.query(
-      `update runs set status = 'running', worker_id = $2, started_at = now(), lease_until = now() + $3 * interval '1 second'
-       where id = $1 and status = 'queued' and cancel_requested_at is null`,
-      [runId, workerId, leaseSeconds],
-    );
-    return rowCount === 1 ? { state: "claimed" } : await this.#look(runId);
-  }
-
-  async #look(runId: string): Promise<Exclude<Claim, { state: "claimed" }>> {
-    const { rows } = await this.#database.query<{
-      status: string;
-      result: RunResult | null;
-      held: boolean;
-      cancelled: boolean;
-      nextSeq: number;
-    }>(
-      `select status, result, coalesce(lease_until > now(), false) as held,
-              status = 'queued' and cancel_requested_at is not null as cancelled,
-              (select coalesce(max(seq) + 1, 0) from run_events where run_id = $1)::int as "nextSeq"
-       from runs where id = $1`,
-      [runId],
+  /** Takes a waiting run for a worker; with `inTurn` only when nobody else is to run before it. */
+  async claim(
+    projectId: string,
+    runId: string,
+    workerId: string,
+    { inTurn = false }: { inTurn?: boolean } = {},
+  ): Promise<Claim> {
+    const { rows } = await this.#database.query<{ day: string; job: Json; attempt: number; nextSeq: number }>(
+      `update runs set ${claimed}
+       where id = $1 and project_id = $2 and status = 'queued' and cancel_requested_at is null and dispatched_at is not null
+         and coalesce(run_at <= now(), true)
+         and (not $4 or turn <= (select min(turn) from runs where status = 'queued' and dispatched_at is not null))
+       returning day::text, job, attempt, ${nextSeq("runs")}`,
+      [runId, projectId, workerId, inTurn],
     );
     const row = rows[0];
-    if (row?.result && finalStatuses.has(row.status)) return { state: "ended", result: row.result };
-    if (row?.cancelled) return { state: "cancelled" };
-    return row?.held ? { state: "held" } : { state: "lost", nextSeq: row?.nextSeq ?? 0 };
+    return row === undefined
+      ? await this.look(projectId, runId)
+      : { state: "claimed", run: { id: runId, workerId, ...row } };
   }
 
-  /** Says that a worker still answers for these runs of its own. */
-  async renewLeases(workerId: string, runIds: readonly string[]): Promise<void> {
-    if (runIds.length === 0) return;
-    await this.#database.query(
-      `update runs set lease_until = now() + $3 * interval '1 second'
-       where id = any($2) and worker_id = $1 and status = 'running'`,
-      [workerId, runIds, leaseSeconds],
+  /** What `claim` says of a run that it does not give. */
+  async look(projectId: string, runId: string): Promise<Exclude<Claim, { state: "claimed" }>> {
+    const { rows } = await this.#database.query<{ result: RunResult | null; cancelled: boolean; nextSeq: number }>(
+      `select result, status = 'queued' and cancel_requested_at is not null as cancelled, ${nextSeq("r")}
+       from runs r where id = $1 and project_id = $2`,
+      [runId, projectId],
     );
+    const row = rows[0];
+    if (row === undefined) return { state: "unknown" };
+    if (row.result !== null) return { state: "ended", result: row.result };
+    return row.cancelled ? { state: "cancelled", nextSeq: row.nextSeq } : { state: "held" };
   }
 
-  /** Runs whose worker no longer answers for them, at most 100. */
-  async listLost(): Promise<{ id: string; nextSeq: number }[]> {
-    const { rows } = await this.#database.query<{ id: string; nextSeq: number }>(
-      `select r.id, (select coalesce(max(seq) + 1, 0) from run_events where run_id = r.id)::int as "nextSeq"
-       from runs r where r.status = 'running' and r.lease_until < now() order by r.lease_until limit 100`,
+  /**
+   * Gives the runs of a worker that is gone to another, at most 100. Once this is done the first can write nothing of them
+   * any more, and their events are all there.
+   */
+  async takeOver(fromWorkerId: string, workerId: string): Promise<ClaimedRun[]> {
+    const taken = await this.#database.query<{ id: string }>(
+      `update runs set worker_id = $2
+       where id in (select id from runs where worker_id = $1 and status = 'running' limit 100 for update skip locked)
+       returning id`,
+      [fromWorkerId, workerId],
     );
-    return rows;
+    if (taken.rows.length === 0) return [];
+    // By a statement of its own: it must see what the other worker wrote until it lost the runs.
+    const { rows } = await this.#database.query<Omit<ClaimedRun, "workerId">>(
+      `select id, day::text, job, attempt, ${nextSeq("r")} from runs r where id = any($1) and worker_id = $2`,
+      [taken.rows.map(({ id }) => id), workerId],
+    );
+    return rows.map((row) => ({ ...row, workerId }));
+  }
+
+  /** The runs that a worker holds. */
+  async listHeld(workerId: string): Promise<string[]> {
+    const { rows } = await this.#database.query<{ id: string }>(
+      "select id from runs where worker_id = $1 and status = 'running'",
+      [workerId],
+    );
+    return rows.map(({ id }) => id);
   }
 
   /** Asks for a run's end; the workers see to it. False when the project has no such run, or it has ended. */
@@ -141,78 +133,142 @@ export class RunStore {
   }
 
   /** Runs whose end was asked for and has not come, at most 1,000. */
-  async listCancelRequested(): Promise<{ id: string; status: "queued" | "running" }[]> {
-    const { rows } = await this.#database.query<{ id: string; status: "queued" | "running" }>(
-      `select id, status from runs where cancel_requested_at is not null and ended_at is null
+  async listCancelRequested(): Promise<{ id: string; status: "queued" | "running"; nextSeq: number }[]> {
+    const { rows } = await this.#database.query<{ id: string; status: "queued" | "running"; nextSeq: number }>(
+      `select id, status, ${nextSeq("r")} from runs r where cancel_requested_at is not null and ended_at is null
        order by cancel_requested_at limit 1000`,
     );
     return rows;
   }
 
-  /** Appends events in their order. A repeated call changes nothing, and a run that has ended takes no more. */
-  async appendEvents(runId: string, events: readonly StoredEvent[]): Promise<void> {
-    if (events.length === 0) return;
-    await this.#database.query(
-      `insert into run_events (run_id, seq, time, kind, body)
-       select $1, e.seq, e.time, e.kind, e.body
-       from unnest($2::int[], $3::timestamptz[], $4::text[], $5::json[]) as e (seq, time, kind, body)
-       where not exists (select from runs where id = $1 and ended_at is not null)
-       on conflict (run_id, seq) do nothing`,
-      [
-        runId,
-        events.map(({ seq }) => seq),
-        events.map(({ time }) => time),
-        events.map(({ body }) => body.kind),
-        events.map(({ body }) => JSON.stringify(body)),
-      ],
+  /**
+   * Appends events in their order. A repeated call changes nothing. False when the run is not this worker's any more: it has
+   * ended, or the worker was taken for dead.
+   */
+  async appendEvents({ id, workerId }: HeldRun, events: readonly StoredEvent[]): Promise<boolean> {
+    if (events.length === 0) return true;
+    // The lock makes who takes the run over wait, so that it sees these events.
+    const { rows } = await this.#database.query<{ held: boolean }>(
+      `with run as (select id, day from runs where id = $1 and worker_id = $2 and status = 'running' for share),
+       written as (
+         insert into run_events (run_day, run_id, seq, time, kind, body)
+         select run.day, run.id, e.seq, e.time, e.kind, e.body
+         from run, unnest($3::int[], $4::timestamptz[], $5::text[], $6::json[]) as e (seq, time, kind, body)
+         on conflict do nothing
+       )
+       select exists (select from run) as held`,
+      [id, workerId, ...columns(events)],
     );
+    return rows[0]?.held === true;
   }
 
   /**
-   * Ends a run, once, with its last events in the same transaction. False when it had ended before, or was in a state
-   * other than those given.
+   * Ends a run, once, with its last events, and lets runs that needed it go on, in one statement. Undefined when it was not
+   * in the state given: somebody else has ended it, or holds it.
    */
   async finish(
-    runId: string,
     result: Redacted<RunResult>,
     lastEvents: readonly StoredEvent[],
-    from: readonly ("queued" | "running")[] = ["queued", "running"],
-  ): Promise<boolean> {
-    return await this.#database.transaction(async (client) => {
-      const { rowCount } = await client.query(
-        "update runs set status = $2, result = $3, ended_at = now() where id = $1 and status = any($4)",
-        [runId, result.status satisfies FinalStatus, JSON.stringify(result), from],
-      );
-      if (rowCount !== 1) return false;
-      for (const { seq, time, body } of lastEvents) {
-        await client.query(
-          "insert into run_events (run_id, seq, time, kind, body) values ($1, $2, $3, $4, $5) on conflict (run_id, seq) do nothing",
-          [runId, seq, time, body.kind, JSON.stringify(body)],
-        );
-      }
-      return true;
-    });
+    { from, eventsBytes = 0 }: { from: EndsFrom; eventsBytes?: number },
+  ): Promise<EndedRun | undefined> {
+    const { rows } = await this.#database.query<EndedRun>(
+      `with ended as (
+         update runs set status = $2, result = $3, ended_at = now(), job = null, events_bytes = events_bytes + $4
+         where id = $1 and status = $5 and ($6::text is null or worker_id = $6)
+         returning id, day, project_id, queue_job_id
+       ),
+       written as (
+         insert into run_events (run_day, run_id, seq, time, kind, body)
+         select ended.day, ended.id, e.seq, e.time, e.kind, e.body
+         from ended, unnest($7::int[], $8::timestamptz[], $9::text[], $10::json[]) as e (seq, time, kind, body)
+         on conflict do nothing
+       ),
+       freed as (
+         update runs set waits_for = waits_for - n.times
+         from (select n.run_id, count(*) as times from run_needs n, ended where n.needed_run_id = ended.id group by n.run_id) n
+         where runs.id = n.run_id and runs.waits_for > 0
+         returning runs.id
+       )
+       select ended.project_id as "projectId", ended.queue_job_id as "queueJobId",
+              exists (select from freed)
+                or exists (select from projects p where p.id = ended.project_id and p.runs_at_once_max is not null) as "othersWait"
+       from ended`,
+      [
+        result.runId,
+        result.status satisfies FinalStatus,
+        JSON.stringify(result),
+        eventsBytes,
+        from === "queued" ? "queued" : "running",
+        from === "queued" ? null : from.workerId,
+        ...columns(lastEvents),
+      ],
+    );
+    return rows[0];
   }
 
-  /** One run of a project; undefined when the project has no such run. */
-  async get(projectId: string, runId: string): Promise<Run | undefined> {
-    const { rows } = await this.#database.query<RunRow>(
-      "select id, project_id, status, labels, created_at, result from runs where id = $1 and project_id = $2",
+  /**
+   * Puts a run that its worker holds back among the waiting ones, for another attempt, with the events that tell so. False
+   * when the run is not this worker's any more. Its job stays in the queue, or is put there again.
+   */
+  async requeue({ id, workerId }: HeldRun, events: readonly StoredEvent[], delayMs: number): Promise<boolean> {
+    const { rowCount } = await this.#database.query(
+      `with run as (
+         update runs set status = 'queued', attempt = attempt + 1, worker_id = null, dispatched_at = now(),
+                         run_at = now() + $3 * interval '1 millisecond'
+         where id = $1 and worker_id = $2 and status = 'running'
+         returning id, day
+       )
+       insert into run_events (run_day, run_id, seq, time, kind, body)
+       select run.day, run.id, e.seq, e.time, e.kind, e.body
+       from run, unnest($4::int[], $5::timestamptz[], $6::text[], $7::json[]) as e (seq, time, kind, body)`,
+      [id, workerId, delayMs, ...columns(events)],
+    );
+    return (rowCount ?? 0) > 0;
+  }
+
+  /** Records a run that will only be rejected. False when its id is in use, or there is no such project. */
+  async createRejected(projectId: string, runId: string): Promise<boolean> {
+    const { rowCount } = await this.#database.query(
+      `insert into runs (id, project_id, status, labels) select $1, p.id, 'queued', '{}' from projects p
+       where p.id = $2 and not p.shared and not exists (select from runs where id = $1)
+       on conflict (id) do nothing`,
       [runId, projectId],
     );
-    const row = rows[0];
-    if (row === undefined) return undefined;
-    const { id, status, result } = row;
-    return { id, projectId: row.project_id, status, labels: row.labels ?? {}, createdAt: row.created_at, result };
+    return rowCount === 1;
+  }
+
+  /** How the runs that a run needs have ended, by the names that it has for them. */
+  async listNeeds(runId: string): Promise<{ name: string; status: RunStatus | null; output: Json | undefined }[]> {
+    const { rows } = await this.#database.query<{ name: string; status: RunStatus | null; result: RunResult | null }>(
+      // Also those that are not kept any more: they have no status, and count as not succeeded.
+      `select n.name, r.status, r.result from run_needs n left join runs r on r.id = n.needed_run_id
+       where n.run_id = $1 order by n.name`,
+      [runId],
+    );
+    return rows.map(({ name, status, result }) => ({ name, status, output: result?.output }));
   }
 
   /** Events of a run from number `from` on, in order, at most `limit`. */
   async listEvents(projectId: string, runId: string, { from = 0, limit = 1_000 } = {}): Promise<RunEvent[]> {
     const { rows } = await this.#database.query<{ seq: number; time: Date; body: RunEventBody & Record<string, Json> }>(
-      `select e.seq, e.time, e.body from run_events e join runs r on r.id = e.run_id
-       where e.run_id = $1 and r.project_id = $2 and e.seq >= $3 order by e.seq limit $4`,
+      `select seq, time, body from run_events
+       where run_day = (select day from runs where id = $1 and project_id = $2) and run_id = $1 and seq >= $3
+       order by seq limit $4`,
       [runId, projectId, from, limit],
     );
     return rows.map(({ seq, time, body }) => ({ runId, seq, time: time.toISOString(), ...body }));
   }
+}
+
+function nextSeq(run: string): string {
+  return `(select coalesce(max(e.seq) + 1, 0) from run_events e where e.run_day = ${run}.day and e.run_id = ${run}.id)::int as "nextSeq"`;
+}
+
+function columns(events: readonly StoredEvent[]): unknown[][] {
+  return [
+    events.map(({ seq }) => seq),
+    events.map(({ time }) => time),
+    events.map(({ body }) => body.kind),
+    events.map(({ body }) => JSON.stringify(body)),
+  ];
 }

@@ -26,7 +26,8 @@ import { createSources, type SecretSources } from "./sources/kv-source.ts";
 import { leakActions } from "./secrets/leaks.ts";
 import { type MasterKey, openMasterKey } from "./encryption/master-key.ts";
 import { revealSecret } from "./secrets/reveal.ts";
-import { permit } from "./audit/perform.ts";
+import { peopleActions } from "./people/people-actions.ts";
+import { type Around, permit } from "./audit/perform.ts";
 import {
   promoteRootKey,
   retireRootKey,
@@ -114,6 +115,7 @@ interface Parts extends VaultListeners {
   readonly gates: Gates;
   /** How many times something was presented as a key that is none, by the code of the refusal. */
   readonly strays: Map<ErrorCode, number>;
+  readonly around?: Around | undefined;
 }
 
 export class Vault {
@@ -126,6 +128,7 @@ export class Vault {
   readonly agents: Bound<typeof agentActions>;
   readonly credentials: Bound<typeof credentialActions>;
   readonly leaks: Bound<typeof leakActions>;
+  readonly people: Bound<typeof peopleActions>;
   readonly #parts: Parts;
   readonly #context: SecretContext & KeyContext & CredentialContext;
 
@@ -145,11 +148,17 @@ export class Vault {
     this.agents = bind(context, agentActions);
     this.credentials = bind(context, credentialActions);
     this.leaks = bind(context, leakActions);
+    this.people = bind(context, peopleActions);
   }
 
   /** The same vault for somebody else. */
   as(actor: Actor): Vault {
     return new Vault(this.#parts, actor);
+  }
+
+  /** The same vault with something around each change, in its transaction, once it is allowed; it may refuse the change. */
+  around(around: Around): Vault {
+    return new Vault({ ...this.#parts, around }, this.actor);
   }
 
   /** Whether the actor may do something in a place; the denial is recorded. Throws what `authorize` throws. */
@@ -189,6 +198,11 @@ export class Vault {
   async retireRootKey(): Promise<void> {
     this.#requireOperator("change the root key");
     await retireRootKey(this.#parts.database);
+  }
+
+  /** How often something was presented as a key of this deployment and is none, by why. */
+  strayKeys(): ReadonlyMap<ErrorCode, number> {
+    return this.#parts.strays;
   }
 
   /** Forgets the keys and what was read elsewhere; no vault that was made from this one is of use afterwards. */

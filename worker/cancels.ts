@@ -6,11 +6,8 @@
 import { StepvaultError } from "../protocol/error.ts";
 import type { RunResult } from "../protocol/job.ts";
 import type { Redacted } from "../protocol/redacted.ts";
-import { EventWriter } from "../runs/event-writer.ts";
-import type { RunStore } from "../runs/store.ts";
-import { unstartedResult } from "./leases.ts";
-import type { ServiceLog } from "./log.ts";
-import { closingEvents } from "./run-redaction.ts";
+import { type EndingParts, endWaiting } from "./end-run.ts";
+import { unstartedResult } from "./lost-runs.ts";
 
 const intervalMs = 500;
 
@@ -21,35 +18,25 @@ export function cancelledResult(runId: string, queueMs = 0): Redacted<RunResult>
 }
 
 /** Starts looking; gives what stops it. */
-export function watchCancels(
-  store: RunStore,
-  {
-    runsUnderWay,
-    log: { logger },
-  }: { runsUnderWay: ReadonlyMap<string, AbortController>; log: Pick<ServiceLog, "logger"> },
-): { stop(): void } {
+export function watchCancels(parts: EndingParts & { readonly runsUnderWay: ReadonlyMap<string, AbortController> }): {
+  stop(): void;
+} {
   let busy = false;
   const look = async (): Promise<void> => {
     if (busy) return;
     busy = true;
     try {
-      for (const { id, status } of await store.listCancelRequested()) {
-        runsUnderWay.get(id)?.abort();
-        if (status === "queued") await endQueued(store, id);
+      for (const { id, status, nextSeq } of await parts.store.listCancelRequested()) {
+        parts.runsUnderWay.get(id)?.abort();
+        // Should a worker have taken it meanwhile, that worker ends it.
+        if (status === "queued") await endWaiting(parts, cancelledResult(id), nextSeq);
       }
     } catch (error) {
-      logger.error({ err: error }, "requests to cancel could not be read");
+      parts.log.logger.error({ err: error }, "requests to cancel could not be read");
     } finally {
       busy = false;
     }
   };
   const timer = setInterval(() => void look(), intervalMs);
   return { stop: () => clearInterval(timer) };
-}
-
-async function endQueued(store: RunStore, runId: string): Promise<void> {
-  const result = cancelledResult(runId);
-  const lastEvents = await new EventWriter(store, runId).end(closingEvents(result));
-  // Should a worker have taken it meanwhile, that worker ends it.
-  await store.finish(runId, result, lastEvents, ["queued"]);
 }

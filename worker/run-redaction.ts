@@ -118,3 +118,9 @@ export function closingEvents(result: Redacted<RunResult>): Redacted<RunEventBod
   events.push({ kind: "finished", status: result.status });
   return events as Redacted<RunEventBody>[];
 }
+
+/** The event of an attempt that failed, when another one follows. */
+export function retryEvent(result: Redacted<RunResult>, attempt: number, delayMs: number): Redacted<RunEventBody> {
+  const error = result.error!;
+  return { kind: "retry", attempt, delayMs, error } satisfies RunEventBody as RunEventBody as Redacted<RunEventBody>;
+}

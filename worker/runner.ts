@@ -1,41 +1,43 @@
 /**
  * Composes a run: job → step → secrets → sandbox → redaction → store. Whatever happens, the run ends once, in a final
- * state, and the job's return value is the redacted result; only a failure to record that end fails the job itself.
+ * state, and the job's return value is the redacted result. A job that cannot be ended now is handed back to the queue.
  */
-import { createHash } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Database } from "../database/connection.ts";
 import { StepvaultError, toStepvaultError } from "../protocol/error.ts";
-import { idSchema } from "../protocol/ids.ts";
-import { type Job, parseJob, type RunResult, type Usage } from "../protocol/job.ts";
+import { hashedId, idSchema } from "../protocol/ids.ts";
+import { type Job, type Json, parseJob, queuedRunSchema, type RunResult, type Usage } from "../protocol/job.ts";
 import type { Limits } from "../protocol/limits.ts";
 import type { Redacted } from "../protocol/redacted.ts";
 import type { Sandbox } from "../runtime/sandbox.ts";
+import { dispatchHeld } from "../runs/dispatch.ts";
 import { EventWriter } from "../runs/event-writer.ts";
-import type { RunJob } from "../runs/queue.ts";
+import type { JobOutcome, RunJob } from "../runs/queue.ts";
 import { retryDatabase } from "../runs/retry.ts";
-import type { RunStore } from "../runs/store.ts";
-import { newRun } from "../runs/submit.ts";
+import type { ClaimedRun } from "../runs/store.ts";
+import { recordRuns } from "../runs/submit.ts";
 import type { Vault } from "../vault/vault.ts";
-import { executeStep } from "./execute.ts";
 import { cancelledResult } from "./cancels.ts";
-import { lostResult } from "./leases.ts";
+import { type EndingParts, endWaiting, retryOrEnd } from "./end-run.ts";
+import { executeStep } from "./execute.ts";
 import type { ServiceLog } from "./log.ts";
-import { closingEvents, RunRedaction } from "./run-redaction.ts";
+import { outputsOf } from "./needed-outputs.ts";
+import { RunRedaction } from "./run-redaction.ts";
 import { planStep, type StepPlan } from "./step-plan.ts";
 
-const heldPauseMs = 500;
+/** A job whose run has not ended comes again after a quarter of the time that it has waited, within these bounds. */
+const againMsMin = 1_000;
+const againMsMax = 30_000;
+/** After a fault of the system's. */
+const faultPauseMs = 5_000;
 
-export interface RunnerParts {
-  readonly database: Database;
+export interface RunnerParts extends EndingParts {
   readonly vault: Vault;
-  readonly store: RunStore;
   readonly sandbox: Sandbox;
   readonly log: ServiceLog;
   readonly limitMaxima: Limits;
-  readonly workerId: string;
+  /** Changes when others took this worker for dead. */
+  readonly worker: { readonly id: string };
   readonly queueName: string;
-  /** Runs that this process has claimed and not yet ended, and what cancels each; for leases and cancelling. */
+  /** Runs that this process has claimed and not yet ended, and what aborts each, with the reason when it is no cancellation. */
   readonly runsUnderWay: Map<string, AbortController>;
 }
 
@@ -43,27 +45,28 @@ interface RunInProgress {
   readonly runId: string;
   readonly queueMs: number;
   readonly redaction: RunRedaction;
-  readonly cancel: AbortController;
+  readonly abort: AbortController;
 }
 
-/** Runs one job to its end. Rejects only when the run's end could not be recorded. */
-export async function processJob(parts: RunnerParts, queued: RunJob, signal?: AbortSignal): Promise<RunResult> {
+/** Runs one job to its end, or says when it is to come again. Never rejects. */
+export async function processJob(parts: RunnerParts, queued: RunJob): Promise<JobOutcome> {
   const run: RunInProgress = {
     runId: runIdOf(parts.queueName, queued),
     queueMs: Math.max(0, Date.now() - queued.addedAt),
     redaction: new RunRedaction(),
-    cancel: new AbortController(),
+    abort: new AbortController(),
   };
-  signal?.addEventListener("abort", () => run.cancel.abort(), { signal: run.cancel.signal });
   const held = parts.log.hold(run.redaction.redactor);
   try {
+    const submitted = queuedRunSchema.safeParse(queued.data);
+    if (submitted.success) return await runClaim(parts, run, submitted.data.projectId);
     const job = parseJobOrError(queued.data);
-    if (job instanceof StepvaultError) return await reject(parts, run, job, queued.data);
-    return await runOnce(parts, run, job);
+    if (job instanceof StepvaultError) return await reject(parts, run, { reason: job, data: queued.data });
+    return await runOwnJob(parts, run, { job, queued });
   } catch (error) {
     const known = toStepvaultError(error);
     parts.log.logger.error({ runId: run.runId, code: known.code, err: known }, "a run's end could not be recorded");
-    throw withoutStack(known);
+    return { againMs: faultPauseMs };
   } finally {
     held.release();
   }
@@ -77,108 +80,158 @@ function parseJobOrError(data: unknown): Job | StepvaultError {
   }
 }
 
-async function runOnce(parts: RunnerParts, run: RunInProgress, job: Job): Promise<RunResult> {
-  const { store, workerId } = parts;
+/** A job that an orchestrator added by itself: it is submitted here, and runs now if nobody else is to run before it. */
+async function runOwnJob(
+  parts: RunnerParts,
+  run: RunInProgress,
+  { job, queued }: { job: Job; queued: RunJob },
+): Promise<JobOutcome> {
+  const { projectId } = job;
   const { runId } = run;
+  let whole = job;
   try {
-    await store.create(newRun(runId, job));
+    const below = outputsOf(await queued.children());
+    if (Object.keys(below).length > 0) whole = { ...job, steps: { ...below, ...job.steps } };
+    const recorded = await recordRuns(parts.database, [{ id: runId, job: whole, queueJobId: queued.id }], {
+      projectId,
+    });
+    const { dispatched, ready, first, turn } = recorded.get(runId) ?? {
+      dispatched: true,
+      ready: true,
+      first: true,
+      turn: 0,
+    };
+    if (ready && !dispatched) await dispatchHeld(parts, projectId);
+    else if (!first) await parts.queue.add([{ projectId, runId, turn }]);
+    // With its run's turn: thousands that come again and again must not go before what others wait for.
+    if (!dispatched || !first) return { ...again(run), turn };
   } catch (error) {
-    if (error instanceof StepvaultError && error.code === "ERR_PROJECT_UNKNOWN") return failed(run, error);
+    const known = toStepvaultError(error);
+    if (known.code === "ERR_PROJECT_RATE" || known.code === "ERR_PROJECT_FULL") return again(run);
+    if (known.code === "ERR_NEED_FAILED") return await reject(parts, run, { reason: known, data: queued.data });
+    if (known.fault === "user") return { result: failed(run, known) };
     throw error;
   }
-  let claim = await store.claim(runId, workerId);
-  // Another job for the same run: its answer is that run's answer.
-  while (claim.state === "held") {
-    await sleep(heldPauseMs);
-    claim = await store.claim(runId, workerId);
+  // It comes again and again while its run waits, also after a flood of its kind: then it takes nobody's turn.
+  return await runClaim(parts, run, projectId, { inTurn: true });
+}
+
+async function runClaim(
+  parts: RunnerParts,
+  run: RunInProgress,
+  projectId: string,
+  { inTurn = false }: { inTurn?: boolean } = {},
+): Promise<JobOutcome> {
+  const { store, worker } = parts;
+  const { runId } = run;
+  const claim = await store.claim(projectId, runId, worker.id, { inTurn });
+  switch (claim.state) {
+    case "ended":
+      return { result: claim.result };
+    case "held":
+      return again(run);
+    case "unknown":
+      return { result: failed(run, new StepvaultError("ERR_RUN_UNKNOWN", "Cannot start the run: there is none")) };
+    case "cancelled": {
+      const result = cancelledResult(runId, run.queueMs);
+      return (await endWaiting(parts, result, claim.nextSeq)) ? { result } : again(run);
+    }
+    case "claimed":
+      break;
   }
-  if (claim.state === "ended") return claim.result;
-  if (claim.state === "lost") {
-    return await finish(store, new EventWriter(store, runId, claim.nextSeq), lostResult(runId, run.queueMs));
-  }
-  if (claim.state === "cancelled") {
-    return await finish(store, new EventWriter(store, runId), cancelledResult(runId, run.queueMs));
-  }
-  parts.runsUnderWay.set(runId, run.cancel);
+  parts.runsUnderWay.set(runId, run.abort);
   try {
-    return await runClaimed(parts, run, job);
+    return await runClaimed(parts, run, { claimed: claim.run, projectId });
   } finally {
     parts.runsUnderWay.delete(runId);
   }
 }
 
-async function runClaimed(parts: RunnerParts, run: RunInProgress, job: Job): Promise<RunResult> {
-  const { store } = parts;
-  const { runId, redaction } = run;
-  const writer = new EventWriter(store, runId);
-  const plan = await planOrError(parts, job);
-  if (plan instanceof StepvaultError) return await finish(store, writer, failed(run, plan));
+async function runClaimed(
+  parts: RunnerParts,
+  run: RunInProgress,
+  { claimed, projectId }: { claimed: ClaimedRun; projectId: string },
+): Promise<JobOutcome> {
+  const writer = new EventWriter(parts.store, claimed, (runId) => parts.signal.changed(runId));
+  const result = await resultOf(parts, run, { claimed, writer });
+  const end = await retryOrEnd(parts, claimed, result, writer);
+  if (end === "ended") return { result };
+  if (end !== undefined) return end;
+  // Somebody else ended it, or has it now.
+  const after = await parts.store.look(projectId, run.runId);
+  return after.state === "ended" ? { result: after.result } : again(run);
+}
+
+async function resultOf(
+  parts: RunnerParts,
+  run: RunInProgress,
+  { claimed, writer }: { claimed: ClaimedRun; writer: EventWriter },
+): Promise<Redacted<RunResult>> {
+  const { runId, redaction, abort } = run;
+  let job: Job;
+  let plan: StepPlan;
+  let steps: Record<string, Json>;
+  try {
+    job = parseJob(claimed.job);
+    // Nothing has happened yet: a database that is away for a moment must not end the run.
+    plan = await retryDatabase(async () => await planStep(parts.database, job, parts.limitMaxima));
+    const needed = job.after === undefined ? [] : await retryDatabase(async () => await parts.store.listNeeds(runId));
+    steps = { ...outputsOf(needed), ...job.steps };
+  } catch (error) {
+    const known = toStepvaultError(error);
+    // The database may be back in a moment; the run is not to blame.
+    if (known.fault === "system") throw error;
+    return failed(run, known);
+  }
+  const { projectId, labels, params = {} } = job;
   const result = await executeStep(parts.sandbox, {
     runId,
     queueMs: run.queueMs,
-    signal: run.cancel.signal,
-    projectId: job.projectId,
+    signal: abort.signal,
+    projectId,
     plan,
-    params: job.params ?? {},
-    steps: job.steps ?? {},
+    params,
+    steps,
     redaction,
     resolveSecrets: async (references) =>
       await parts.vault.secrets.use({
-        projectId: job.projectId,
+        projectId,
         references,
         runId,
         stepId: "id" in job.step ? job.step.id : undefined,
         stepVersion: plan.version,
-        caller: job.labels?.["agentId"] ?? job.labels?.["workforceId"],
+        caller: labels?.["agentId"] ?? labels?.["workforceId"],
       }),
-    emit: async (event) => await writer.write(event),
+    emit: async (event) =>
+      await writer.write(
+        event.kind === "started" && claimed.attempt > 1 ? { ...event, attempt: claimed.attempt } : event,
+      ),
     onSystemFault: (error) => parts.log.logger.error({ runId, err: error }, "a run failed by a fault of the system"),
   });
-  return await finish(store, writer, result);
-}
-
-async function planOrError({ database, limitMaxima }: RunnerParts, job: Job): Promise<StepPlan | StepvaultError> {
-  try {
-    return await planStep(database, job, limitMaxima);
-  } catch (error) {
-    return toStepvaultError(error);
-  }
-}
-
-/** Records the end. When the run had ended already, that end stands, and its result is the answer. */
-async function finish(store: RunStore, writer: EventWriter, result: Redacted<RunResult>): Promise<RunResult> {
-  const lastEvents = await writer.end(closingEvents(result));
-  if (await retryDatabase(async () => await store.finish(result.runId, result, lastEvents))) return result;
-  const claim = await store.claim(result.runId, "");
-  return claim.state === "ended" ? claim.result : result;
+  const reason: unknown = abort.signal.reason;
+  const named =
+    result.status === "cancelled" && reason instanceof StepvaultError
+      ? redaction.failure(runId, reason, { usage: result.usage })
+      : result;
+  return job.name === undefined ? named : { ...named, name: job.name };
 }
 
 /** A job that is no run: recorded as a rejected run where its project exists, else told in the return value alone. */
 async function reject(
   parts: RunnerParts,
   run: RunInProgress,
-  reason: StepvaultError,
-  data: unknown,
-): Promise<RunResult> {
+  { reason, data }: { reason: StepvaultError; data: unknown },
+): Promise<JobOutcome> {
   const result = failed(run, reason);
   parts.log.logger.warn({ runId: run.runId, code: reason.code }, "a job was rejected");
   const projectId = idSchema.safeParse((data as { projectId?: unknown } | null)?.projectId);
-  if (!projectId.success) return result;
-  try {
-    const created = await parts.store.create({
-      id: run.runId,
-      projectId: projectId.data,
-      language: null,
-      stepId: null,
-      labels: {},
-    });
-    // The id is that of a run that some other job asked for: this one has no say in it.
-    if (!created) return result;
-  } catch (error) {
-    if (error instanceof StepvaultError && error.code === "ERR_PROJECT_UNKNOWN") return result;
-    throw error;
-  }
-  return await finish(parts.store, new EventWriter(parts.store, run.runId), result);
+  if (projectId.success && (await parts.store.createRejected(projectId.data, run.runId)))
+    await endWaiting(parts, result, 0);
+  return { result };
+}
+
+function again({ queueMs }: RunInProgress): { readonly againMs: number } {
+  return { againMs: Math.min(againMsMax, Math.max(againMsMin, queueMs / 4)) };
 }
 
 function failed({ runId, queueMs, redaction }: RunInProgress, error: StepvaultError): Redacted<RunResult> {
@@ -190,14 +243,5 @@ function failed({ runId, queueMs, redaction }: RunInProgress, error: StepvaultEr
 function runIdOf(queueName: string, { id, data }: RunJob): string {
   const given = idSchema.safeParse((data as { runId?: unknown } | null)?.runId);
   if (given.success) return given.data;
-  const hash = createHash("sha256").update(`${queueName}\0${id}`).digest("hex");
-  // UUID version 8: the bits are ours to choose.
-  return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-9${hash.slice(17, 20)}-${hash.slice(20, 32)}`;
-}
-
-/** BullMQ stores message and stack in clear; ours has neither a value nor a path of this machine. */
-function withoutStack(error: StepvaultError): Error {
-  const plain = new Error(`${error.code}: ${error.message}`);
-  plain.stack = plain.message;
-  return plain;
+  return hashedId("job", queueName, id);
 }

@@ -4,10 +4,12 @@
  * that a value takes on its way, and for platform keys by their published pattern. A finding names its place, and never
  * what was found. Not searched for: values below eight characters, and those that a test exempts at its place.
  */
-import { Redis } from "ioredis";
+import { Cluster, type Redis } from "ioredis";
 import { openDatabase, type Database } from "../../database/connection.ts";
 import type { Queryable } from "../../database/server.ts";
 import type { Config } from "../../protocol/config.ts";
+import { parseRedisAddress } from "../../protocol/redis-address.ts";
+import { createRedisClient } from "../../runs/redis.ts";
 import { scannerPattern } from "../../vault/platform-keys/key-format.ts";
 import type { KeySettings } from "../../vault/encryption/key-sources.ts";
 import { ByteSearch, needlesOfBytes, needlesOfText, valueCharactersMin } from "./byte-search.ts";
@@ -124,26 +126,35 @@ function joined(contents: readonly (string | Buffer | null | undefined)[]): Buff
 
 /** Every key with all that it holds, read by its type: Redis' own dump is compressed. */
 async function readRedis(url: string, look: Look): Promise<void> {
-  const client = new Redis(url);
+  const address = parseRedisAddress(url);
+  if (address === undefined) throw new Error("Cannot search Redis: its URL is none");
+  const connected = createRedisClient(address, "work");
   try {
-    const read: Readonly<Record<string, (key: Buffer) => Promise<unknown>>> = {
-      string: async (key) => await client.callBuffer("get", key),
-      hash: async (key) => [await client.callBuffer("hkeys", key), await client.callBuffer("hvals", key)],
-      list: async (key) => await client.callBuffer("lrange", key, "0", "-1"),
-      set: async (key) => await client.callBuffer("smembers", key),
-      zset: async (key) => await client.callBuffer("zrange", key, "0", "-1"),
-      stream: async (key) => await client.callBuffer("xrange", key, "-", "+"),
-    };
-    for (const key of await client.keysBuffer("*")) {
-      const type = await client.type(key);
-      // Gone meanwhile: others use the same Redis.
-      if (type === "none") continue;
-      const contents = read[type];
-      if (contents === undefined) throw new Error(`Cannot search Redis: no way to read a ${type}`);
-      look(`Redis, ${type}`, joined([key, ...buffersIn(await contents(key))]));
+    await connected.ping();
+    for (const client of connected instanceof Cluster ? connected.nodes("master") : [connected]) {
+      await readServer(client, look);
     }
   } finally {
-    client.disconnect();
+    connected.disconnect();
+  }
+}
+
+async function readServer(client: Redis, look: Look): Promise<void> {
+  const read: Readonly<Record<string, (key: Buffer) => Promise<unknown>>> = {
+    string: async (key) => await client.callBuffer("get", key),
+    hash: async (key) => [await client.callBuffer("hkeys", key), await client.callBuffer("hvals", key)],
+    list: async (key) => await client.callBuffer("lrange", key, "0", "-1"),
+    set: async (key) => await client.callBuffer("smembers", key),
+    zset: async (key) => await client.callBuffer("zrange", key, "0", "-1"),
+    stream: async (key) => await client.callBuffer("xrange", key, "-", "+"),
+  };
+  for (const key of await client.keysBuffer("*")) {
+    const type = await client.type(key);
+    // Gone meanwhile: others use the same Redis.
+    if (type === "none") continue;
+    const contents = read[type];
+    if (contents === undefined) throw new Error(`Cannot search Redis: no way to read a ${type}`);
+    look(`Redis, ${type}`, joined([key, ...buffersIn(await contents(key))]));
   }
 }
 

@@ -1,4 +1,5 @@
 /** A whole Stepvault in a temporary folder, with one project, for tests that go through the queue. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -6,6 +7,7 @@ import { inject } from "vitest";
 import { openDatabase } from "../../database/connection.ts";
 import { parseConfig } from "../../protocol/config.ts";
 import type { JobInput, RunEvent, RunResult } from "../../protocol/job.ts";
+import type { RunQueue } from "../../runs/queue.ts";
 import { createServiceLog } from "../../worker/log.ts";
 import { Service } from "../../worker/service.ts";
 import { expectNoValues, type SearchOptions } from "./no-values.ts";
@@ -64,4 +66,17 @@ export async function openTestService(
       }
     },
   };
+}
+
+/** What a job of the queue has returned, as an orchestrator sees it that added the job by itself. */
+export async function jobResult(queue: RunQueue, jobId: string, timeMsMax = 60_000): Promise<RunResult> {
+  for (const end = performance.now() + timeMsMax; performance.now() < end;) {
+    const jobEnd = await queue.look(jobId);
+    if (jobEnd !== undefined) {
+      if ("error" in jobEnd) throw jobEnd.error;
+      return jobEnd.value as RunResult;
+    }
+    await sleep(30);
+  }
+  throw new Error(`the job has not ended within ${timeMsMax} ms`);
 }

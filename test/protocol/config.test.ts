@@ -20,7 +20,7 @@ describe("parseConfig()", () => {
       redisUrl: undefined,
       region: "us",
       workerConcurrency: 4,
-      egress: { open: [], own: [], nameServers: [] },
+      egress: { open: [], own: ["127.0.0.1:8484", "[::1]:8484"], nameServers: [] },
     });
   });
   test("reads numbers, lists and the operator's maxima", () => {
@@ -40,8 +40,11 @@ describe("parseConfig()", () => {
       STEPVAULT_DATABASE_URL: "postgres://user:word@db.example/stepvault",
       STEPVAULT_REDIS_URL: "redis://127.0.0.1:6400",
       STEPVAULT_EGRESS_NAME_SERVERS: "9.9.9.9, 127.0.0.1:5353,::1,[::1]:53",
+      STEPVAULT_API_HOST: "10.0.0.7",
+      STEPVAULT_API_PORT: "80",
     });
-    expect(egress.own).toEqual(["db.example:5432", "127.0.0.1:6400"]);
+    const api = ["10.0.0.7:80", "127.0.0.1:80", "[::1]:80"];
+    expect(egress.own).toEqual(["db.example:5432", "127.0.0.1:6400", ...api]);
     expect(egress.nameServers).toEqual(["9.9.9.9", "127.0.0.1:5353", "::1", "[::1]:53"]);
     for (const text of ["dns.example", "dns.example:53", "9.9.9.9:", "9.9.9"]) {
       expect(failure({ STEPVAULT_EGRESS_NAME_SERVERS: text }).code).toBe("ERR_CONFIG_INVALID");

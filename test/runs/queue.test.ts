@@ -2,93 +2,179 @@
  * The queue's contract, one body for both backends: PostgreSQL (embedded) and a real Redis. And what is particular to
  * Redis: which servers are refused.
  */
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
 import type { RunResult } from "../../protocol/job.ts";
-import { decodePayload, encodePayload, openQueue, type RunJob, type RunQueue } from "../../runs/queue.ts";
+import { decodePayload, encodePayload } from "../../runs/payload.ts";
+import { openQueue, type QueuedRun, type RunJob, type RunQueue } from "../../runs/queue.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
+import { type RedisServers, startSingleRedis } from "../helpers/redis-servers.ts";
+import { jobResult } from "../helpers/service.ts";
+import { backends, usage } from "./backends.ts";
 
 let temporary: Temporary;
+let redis: RedisServers;
 beforeAll(async () => {
   temporary = await openTemporary();
+  redis = await startSingleRedis();
 });
-afterAll(async () => await temporary.dispose());
-
-const usage = { queueMs: 0, wallMs: 0, cpuMs: 0, memoryPeakBytes: 0, stdoutBytes: 0, logEntries: 0, requests: 0 };
-const succeed = (job: RunJob): RunResult => ({
-  runId: job.id,
-  status: "succeeded",
-  output: job.data as never,
-  usage,
-  redactions: [],
+afterAll(async () => {
+  await temporary.dispose();
+  await redis.stop();
 });
 
-for (const backend of ["postgres", "redis"] as const) {
+const succeed = (job: RunJob): { result: RunResult } => ({
+  result: { runId: job.id, status: "succeeded", output: job.data as never, usage, redactions: [] },
+});
+const runOf = (turn = 0, runId = createId()): QueuedRun => ({ projectId: createId(), runId, turn });
+
+for (const backend of backends) {
   describe(`queue on ${backend}`, () => {
     let queue: RunQueue;
     beforeAll(async () => {
-      if (backend === "redis") await clearRedis();
       queue = await openQueue(
-        { region: "eu", redisUrl: backend === "redis" ? inject("redisUrl") : undefined },
+        { region: "eu", redisUrl: backend === "redis" ? redis.url : undefined },
         temporary.database,
       );
     });
     afterAll(async () => await queue.close());
 
+    /** Works until `work` is over, and gives the jobs in the order in which they came. */
+    async function working(
+      work: (seen: readonly RunJob[]) => Promise<void>,
+      process: (job: RunJob) => ReturnType<typeof succeed> | { againMs: number } = succeed,
+    ): Promise<RunJob[]> {
+      const seen: RunJob[] = [];
+      const worker = queue.process(
+        async (job) => {
+          seen.push(job);
+          return await Promise.resolve(process(job));
+        },
+        { concurrency: 1, onError: () => {} },
+      );
+      await worker.ready();
+      await work(seen);
+      await worker.close();
+      return seen;
+    }
+
     test(`is named after the region and knows its backend (${backend})`, () => {
       expect([queue.name, queue.backend]).toEqual(["stepvault-eu", backend]);
     });
 
-    test(`a job reaches a worker and its result comes back (${backend})`, async () => {
-      const worker = queue.process(async (job) => succeed(job), { concurrency: 2, onError: () => {} });
-      await worker.ready();
-      const runId = createId();
-      const job = {
-        projectId: createId(),
-        step: { language: "javascript" as const, code: "1" },
-        params: { text: 'NUL \0, lone \ud800, quote ", 🎈', escaped: "\\u0000" },
-      };
-      await queue.add(runId, job);
-      const result = await queue.waitForResult(runId, 10_000);
-      expect(result).toEqual({ runId, status: "succeeded", output: { ...job, runId }, usage, redactions: [] });
-      await worker.close();
+    test(`a run reaches a worker as its ids, and nothing else of it is in the queue (${backend})`, async () => {
+      const run = runOf();
+      await queue.add([run]);
+      await working(async () => {
+        expect(await jobResult(queue, run.runId)).toMatchObject({
+          output: { projectId: run.projectId, runId: run.runId },
+        });
+      });
     });
 
-    test(`adding a run twice runs it once (${backend})`, async () => {
-      const seen: string[] = [];
-      const worker = queue.process(
-        async (job) => {
-          seen.push(job.id);
-          return succeed(job);
+    test(`a payload of any text comes to a worker and its result back as they are (${backend})`, async () => {
+      const payload = { text: 'NUL \0, lone \ud800, quote ", 🎈', escaped: "\\u0000" };
+      const jobId = createId();
+      await queue.addRaw(jobId, payload);
+      await working(async () => {
+        expect(await jobResult(queue, jobId)).toEqual(succeed({ id: jobId, data: payload } as never).result);
+      });
+    });
+
+    test(`adding a run twice runs it once, also after its end (${backend})`, async () => {
+      const [twice, last] = [runOf(), runOf()];
+      const seen = await working(async () => {
+        await queue.add([twice]);
+        await queue.add([twice, last]);
+        await jobResult(queue, last.runId);
+        await jobResult(queue, twice.runId);
+        await queue.add([twice]);
+        await jobResult(queue, twice.runId);
+      });
+      expect(seen.filter(({ id }) => id === twice.runId)).toHaveLength(1);
+    });
+
+    test(`runs come by their turns, and in the order of their coming within one (${backend})`, async () => {
+      const runs = [runOf(7), runOf(2), runOf(2), runOf(0), runOf(5)];
+      for (const run of runs) await queue.add([run]);
+      await queue.setTurn(runs[0]!.runId, 1);
+      expect(await queue.countWaiting()).toBe(5);
+      const seen = await working(async () => {
+        for (const { runId } of runs) await jobResult(queue, runId);
+      });
+      expect(seen.map(({ id }) => id)).toEqual([3, 0, 1, 2, 4].map((i) => runs[i]!.runId));
+      await queue.setTurn(createId(), 3);
+    });
+
+    test(`a job that is to come again does, and at once when it is woken (${backend})`, async () => {
+      const [soon, woken] = [createId(), createId()];
+      await queue.addRaw(soon, {});
+      await queue.addRaw(woken, {});
+      const times = new Map<string, number>();
+      const began = performance.now();
+      await working(
+        async (seen) => {
+          await expect.poll(() => seen.length).toBeGreaterThanOrEqual(2);
+          await queue.wake(woken);
+          await jobResult(queue, woken);
+          expect(performance.now() - began).toBeLessThan(20_000);
+          await jobResult(queue, soon);
+          await queue.wake(woken);
+          await queue.wake(createId());
         },
-        { concurrency: 2, onError: () => {} },
+        (job) => {
+          const time = (times.get(job.id) ?? 0) + 1;
+          times.set(job.id, time);
+          return time > 1 ? succeed(job) : { againMs: job.id === soon ? 300.25 : 3_600_000 };
+        },
       );
-      const [twice, last] = [createId(), createId()];
-      const job = { projectId: createId(), step: { language: "python" as const, code: "1" } };
-      for (const runId of [twice, twice, last]) await queue.add(runId, job);
-      await queue.waitForResult(last, 10_000);
-      await queue.add(twice, job);
-      await queue.waitForResult(twice, 10_000);
-      expect(seen.filter((id) => id === twice)).toHaveLength(1);
-      await worker.close();
+      expect([...times.values()]).toEqual([2, 2]);
+    });
+
+    test(`runs that it has lost, or has ended with, are given to it again, and others left alone (${backend})`, async () => {
+      const [there, gone, done] = [runOf(), runOf(), runOf()];
+      await queue.add([done]);
+      await working(async () => void (await jobResult(queue, done.runId)));
+      await queue.add([there]);
+      expect(await queue.restore([there, gone, done])).toBe(2);
+      expect(await queue.restore([there, gone, done])).toBe(0);
+      const seen = await working(async () => {
+        for (const { runId } of [there, gone, done]) await jobResult(queue, runId);
+      });
+      expect(seen.map(({ id }) => id).toSorted()).toEqual([there, gone, done].map(({ runId }) => runId).toSorted());
+    });
+
+    test(`a look tells a job's result, that it has failed, that it goes on, or that there is none (${backend})`, async () => {
+      const [failing, waiting] = [createId(), createId()];
+      await queue.addRaw(failing, {});
+      await working(
+        async () => {
+          await expect(jobResult(queue, failing)).rejects.toThrow("ERR_DATABASE: Cannot record the end");
+        },
+        () => {
+          throw new Error("ERR_DATABASE: Cannot record the end");
+        },
+      );
+      await queue.addRaw(waiting, {});
+      expect(await queue.look(waiting)).toBeUndefined();
+      await expect(queue.look(createId())).rejects.toMatchObject({ code: "ERR_INTERNAL" });
+      await working(async () => void (await jobResult(queue, waiting)));
     });
 
     test(`closing a worker waits for the job that runs (${backend})`, async () => {
       let ended = false;
-      let begun = (): void => {};
-      const started = new Promise<void>((resolve) => (begun = resolve));
+      const started = Promise.withResolvers<void>();
       const worker = queue.process(
         async (job) => {
-          begun();
+          started.resolve();
           await new Promise((resolve) => setTimeout(resolve, 200));
           ended = true;
           return succeed(job);
         },
         { concurrency: 1, onError: () => {} },
       );
-      await queue.add(createId(), { projectId: createId(), step: { language: "python", code: "1" } });
-      await started;
+      await queue.add([runOf()]);
+      await started.promise;
       await worker.close();
       expect(ended).toBe(true);
     });
@@ -97,15 +183,14 @@ for (const backend of ["postgres", "redis"] as const) {
 
 describe("Redis servers that are refused", () => {
   test("one that may evict keys, saying why", async () => {
-    const admin = new Redis(inject("redisUrl"));
+    const [node] = redis.nodes;
+    const admin = redis.client(node!);
     await admin.config("SET", "maxmemory-policy", "allkeys-lru");
     try {
-      await expect(openQueue({ region: "us", redisUrl: inject("redisUrl") }, temporary.database)).rejects.toMatchObject(
-        {
-          code: "ERR_REDIS_EVICTION",
-          message: expect.stringContaining("maxmemory-policy is allkeys-lru"),
-        },
-      );
+      await expect(openQueue({ region: "us", redisUrl: redis.url }, temporary.database)).rejects.toMatchObject({
+        code: "ERR_REDIS_EVICTION",
+        message: expect.stringContaining("maxmemory-policy is allkeys-lru"),
+      });
     } finally {
       await admin.config("SET", "maxmemory-policy", "noeviction");
       admin.disconnect();
@@ -129,10 +214,3 @@ describe("payload encoding", () => {
     expect(decodePayload(JSON.parse(JSON.stringify(encoded)))).toEqual({ text });
   });
 });
-
-async function clearRedis(): Promise<void> {
-  const client = new Redis(inject("redisUrl"));
-  const keys = await client.keys("bull:stepvault-eu:*");
-  if (keys.length > 0) await client.del(...keys);
-  client.disconnect();
-}

@@ -17,7 +17,7 @@ afterAll(async () => await stepvault.close());
 const step = (code: string, more: Partial<StepInput> = {}): StepInput => ({ language: "javascript", code, ...more });
 
 async function save(given: StepInput, more: { id?: string; projectId?: string; name?: string } = {}) {
-  return await stepvault.service.saveStep({ projectId: stepvault.projectId, name: "A step", step: given, ...more });
+  return await stepvault.service.steps.save({ projectId: stepvault.projectId, name: "A step", step: given, ...more });
 }
 
 describe("a saved step", () => {

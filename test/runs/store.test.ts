@@ -1,12 +1,14 @@
 /** Runs in a real PostgreSQL: each change of state happens once, whoever tries, and events keep their order. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
-import type { RunEventBody, RunResult } from "../../protocol/job.ts";
-import type { Redacted } from "../../protocol/redacted.ts";
+import type { RunEventBody } from "../../protocol/job.ts";
 import { EventWriter } from "../../runs/event-writer.ts";
-import { RunStore } from "../../runs/store.ts";
+import { getRun } from "../../runs/find.ts";
+import { type ClaimedRun, RunStore, type StoredEvent } from "../../runs/store.ts";
+import { recordRuns } from "../../runs/submit.ts";
 import { createOrganization, createProject } from "../../vault/tenancy/tenancy.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
+import { mark, succeeded } from "./backends.ts";
 
 let temporary: Temporary;
 let store: RunStore;
@@ -19,26 +21,37 @@ beforeAll(async () => {
 });
 afterAll(async () => await temporary.dispose());
 
-const usage = { queueMs: 0, wallMs: 0, cpuMs: 0, memoryPeakBytes: 0, stdoutBytes: 0, logEntries: 0, requests: 0 };
-/** The tests stand in for the redactor. */
-const mark = <T>(value: T): Redacted<T> => value as Redacted<T>;
-const succeeded = (runId: string): Redacted<RunResult> =>
-  mark({ runId, status: "succeeded", output: "nul \0 🎈 \ud800", usage, redactions: [] });
+const event = (seq: number, body: RunEventBody = { kind: "started" }): StoredEvent => ({
+  seq,
+  time: new Date(),
+  body: mark(body),
+});
+const last = (seq: number): StoredEvent => event(seq, { kind: "finished", status: "succeeded" });
 
 async function newRun(): Promise<string> {
   const id = createId();
-  await store.create({ id, projectId, language: "python", stepId: null, labels: { agentId: "a" } });
+  const job = { projectId, step: { language: "python" as const, code: "1" }, labels: { agentId: "a" } };
+  await recordRuns(temporary.database, [{ id, job }], { projectId });
   return id;
 }
+
+async function claim(id: string, workerId = "worker"): Promise<ClaimedRun> {
+  const claimed = await store.claim(projectId, id, workerId);
+  if (claimed.state !== "claimed") throw new Error(`the run is ${claimed.state}`);
+  return claimed.run;
+}
+
+const claimedRun = async (workerId = "worker"): Promise<ClaimedRun> => await claim(await newRun(), workerId);
 
 describe("a run's state", () => {
   test("goes from queued to running to its end, and its result comes back as it was", async () => {
     const id = await newRun();
-    expect((await store.get(projectId, id))?.status).toBe("queued");
-    expect(await store.claim(id, "worker")).toEqual({ state: "claimed" });
-    expect((await store.get(projectId, id))?.status).toBe("running");
-    expect(await store.finish(id, succeeded(id), [])).toBe(true);
-    expect(await store.get(projectId, id)).toMatchObject({
+    expect((await getRun(temporary.database, projectId, id)).status).toBe("queued");
+    expect(await claim(id)).toMatchObject({ id, workerId: "worker", attempt: 1, nextSeq: 0 });
+    expect((await getRun(temporary.database, projectId, id)).status).toBe("running");
+    const from = { workerId: "worker" };
+    expect(await store.finish(succeeded(id), [], { from })).toEqual({ projectId, othersWait: false, queueJobId: null });
+    expect(await getRun(temporary.database, projectId, id)).toMatchObject({
       status: "succeeded",
       result: succeeded(id),
       labels: { agentId: "a" },
@@ -46,97 +59,152 @@ describe("a run's state", () => {
   });
   test("is claimed by one of many workers", async () => {
     const id = await newRun();
-    const claims = await Promise.all(Array.from({ length: 8 }, async (_, i) => await store.claim(id, `worker ${i}`)));
+    const claims = await Promise.all(
+      Array.from({ length: 8 }, async (_, i) => await store.claim(projectId, id, `worker ${i}`)),
+    );
     expect(claims.filter(({ state }) => state === "claimed")).toHaveLength(1);
+    expect(claims.filter(({ state }) => state === "held")).toHaveLength(7);
   });
   test("ends once, with the first result", async () => {
-    const id = await newRun();
-    await store.claim(id, "worker");
-    const ends = await Promise.all([store.finish(id, succeeded(id), []), store.finish(id, succeeded(id), [])]);
-    expect(ends.toSorted()).toEqual([false, true]);
-    expect(await store.claim(id, "other")).toMatchObject({ state: "ended", result: { status: "succeeded" } });
+    const { id } = await claimedRun();
+    const from = { workerId: "worker" };
+    const ends = await Promise.all([1, 2, 3].map(async () => await store.finish(succeeded(id), [last(0)], { from })));
+    expect(ends.filter((end) => end !== undefined)).toHaveLength(1);
+    expect(await store.claim(projectId, id, "other")).toMatchObject({
+      state: "ended",
+      result: { status: "succeeded" },
+    });
+    expect(await store.listEvents(projectId, id)).toHaveLength(1);
   });
-  test("is held while its worker answers for it, and lost afterwards", async () => {
-    const id = await newRun();
-    await store.claim(id, "living");
-    expect(await store.claim(id, "other")).toEqual({ state: "held" });
-    await temporary.database.query("update runs set lease_until = now() - interval '1 second' where id = $1", [id]);
-    expect((await store.listLost()).map((lost) => lost.id)).toContain(id);
-    expect(await store.claim(id, "other")).toEqual({ state: "lost", nextSeq: 0 });
-    await store.renewLeases("living", []);
-    expect(await store.claim(id, "other")).toMatchObject({ state: "lost" });
-    await store.renewLeases("other", [id]);
-    expect(await store.claim(id, "other")).toMatchObject({ state: "lost" });
-    await store.renewLeases("living", [id]);
-    expect(await store.claim(id, "other")).toEqual({ state: "held" });
-    await store.finish(id, succeeded(id), []);
-    expect((await store.listLost()).map((lost) => lost.id)).not.toContain(id);
+  test("ends only from the state that is named: not as a waiting one while it runs, nor by another worker", async () => {
+    const { id } = await claimedRun("mine");
+    expect(await store.finish(succeeded(id), [last(0)], { from: "queued" })).toBeUndefined();
+    expect(await store.finish(succeeded(id), [last(0)], { from: { workerId: "other" } })).toBeUndefined();
+    expect(await store.listEvents(projectId, id)).toEqual([]);
+    const waiting = await newRun();
+    expect(await store.finish(succeeded(waiting), [], { from: { workerId: "mine" } })).toBeUndefined();
+    expect(await store.finish(succeeded(waiting), [last(0)], { from: "queued" })).toBeDefined();
   });
-  test("is created once, and only in a project that exists", async () => {
-    const id = await newRun();
-    await store.create({ id, projectId, language: "javascript", stepId: null, labels: {} });
-    expect((await store.get(projectId, id))?.labels).toEqual({ agentId: "a" });
-    const orphan = store.create({ id: createId(), projectId: createId(), language: null, stepId: null, labels: {} });
-    await expect(orphan).rejects.toMatchObject({ code: "ERR_PROJECT_UNKNOWN" });
+  test("forgets what it was to run once it has ended", async () => {
+    const { id } = await claimedRun();
+    await store.finish(succeeded(id), [], { from: { workerId: "worker" } });
+    const { rows } = await temporary.database.query("select job from runs where id = $1", [id]);
+    expect(rows).toEqual([{ job: null }]);
   });
-  test("is not seen from another project", async () => {
-    const id = await newRun();
-    expect(await store.get(createId(), id)).toBeUndefined();
-    expect(await store.listEvents(createId(), id)).toEqual([]);
+  test("goes with its events to the worker that takes it over, and the first one can write nothing any more", async () => {
+    const first = await claimedRun("gone");
+    await store.appendEvents(first, [event(0), event(1, { kind: "stdout", text: "a" })]);
+    const [second, ...others] = await store.takeOver("gone", "heir");
+    expect(others).toEqual([]);
+    expect(second).toMatchObject({ id: first.id, workerId: "heir", nextSeq: 2, attempt: 1 });
+    expect(await store.appendEvents(first, [event(2)])).toBe(false);
+    expect(await store.requeue(first, [event(2)], 0)).toBe(false);
+    expect(await store.finish(succeeded(first.id), [last(2)], { from: first })).toBeUndefined();
+    expect(await store.finish(succeeded(first.id), [last(2)], { from: second! })).toBeDefined();
+    expect((await store.listEvents(projectId, first.id)).map(({ seq, kind }) => `${seq} ${kind}`)).toEqual([
+      "0 started",
+      "1 stdout",
+      "2 finished",
+    ]);
   });
-  test("cannot be created in one project under the id of a run of another", async () => {
+  test("is not taken over while its worker writes: the heir goes on behind what was written", async () => {
+    const first = await claimedRun("writing");
+    await temporary.database.transaction(async (client) => {
+      expect(await new RunStore(client as never).appendEvents(first, [event(0), event(1)])).toBe(true);
+      expect(await store.takeOver("writing", "heir")).toEqual([]);
+    });
+    expect(await store.takeOver("writing", "heir")).toMatchObject([{ id: first.id, nextSeq: 2 }]);
+  });
+  test("is taken over once by one of many heirs", async () => {
+    const { id } = await claimedRun("dead");
+    const taken = await Promise.all([1, 2, 3, 4].map(async (i) => await store.takeOver("dead", `heir ${i}`)));
+    expect(taken.flat().map((run) => run.id)).toEqual([id]);
+  });
+  test("waits for its next attempt with its events, and not before its time has come", async () => {
+    const first = await claimedRun();
+    await store.appendEvents(first, [event(0)]);
+    expect(await store.requeue(first, [event(1)], 3_600_000)).toBe(true);
+    expect(await store.claim(projectId, first.id, "other")).toEqual({ state: "held" });
+    await temporary.database.query("update runs set run_at = now() where id = $1", [first.id]);
+    expect(await claim(first.id, "other")).toMatchObject({ attempt: 2, nextSeq: 2, job: first.job });
+  });
+  test("is not claimed once its end was asked for, and the end goes on where its events stopped", async () => {
+    const first = await claimedRun();
+    await store.requeue(first, [event(0)], 0);
+    await store.requestCancel(projectId, first.id);
+    expect(await store.claim(projectId, first.id, "other")).toEqual({ state: "cancelled", nextSeq: 1 });
+  });
+  test("is claimed by a job out of its turn only when nobody else is to run before", async () => {
+    await temporary.database.query("delete from runs where status = 'queued'");
+    const [before, after] = [await newRun(), await newRun()];
+    expect(await store.claim(projectId, after, "worker", { inTurn: true })).toEqual({ state: "held" });
+    expect(await store.claim(projectId, before, "worker", { inTurn: true })).toMatchObject({ state: "claimed" });
+    expect(await store.claim(projectId, after, "worker", { inTurn: true })).toMatchObject({ state: "claimed" });
+  });
+  test("is not seen from another project, nor claimed or cancelled", async () => {
+    const id = await newRun();
+    const other = createId();
+    await expect(getRun(temporary.database, other, id)).rejects.toMatchObject({ code: "ERR_RUN_UNKNOWN" });
+    expect(await store.listEvents(other, id)).toEqual([]);
+    expect(await store.claim(other, id, "worker")).toEqual({ state: "unknown" });
+    expect(await store.requestCancel(other, id)).toBe(false);
+  });
+  test("is not recorded as rejected under the id of a run that there is, in any project", async () => {
     const id = await newRun();
     const organization = await createOrganization(temporary.database, "Other");
     const other = await createProject(temporary.database, organization.id, "Other");
-    const stolen = store.create({ id, projectId: other.id, language: null, stepId: null, labels: {} });
-    await expect(stolen).rejects.toMatchObject({ code: "ERR_PROJECT_UNKNOWN" });
+    expect(await store.createRejected(other.id, id)).toBe(false);
+    expect(await store.createRejected(projectId, id)).toBe(false);
+    expect(await store.createRejected(createId(), createId())).toBe(false);
+    expect(await store.createRejected(projectId, createId())).toBe(true);
   });
 });
 
 describe("a run's events", () => {
   test("keep their order and numbers without gaps, printed text joined", async () => {
-    const id = await newRun();
-    const writer = new EventWriter(store, id);
+    const run = await claimedRun();
+    const writer = new EventWriter(store, run);
     await writer.write(mark<RunEventBody>({ kind: "started" }));
     for (let i = 0; i < 50; i++) await writer.write(mark<RunEventBody>({ kind: "stdout", text: `line ${i} \0\n` }));
     await writer.write(mark<RunEventBody>({ kind: "log", level: "info", message: "done" }));
-    const last = await writer.end([mark<RunEventBody>({ kind: "finished", status: "succeeded" })]);
-    await store.finish(id, succeeded(id), last);
-    const events = await store.listEvents(projectId, id);
+    const lastEvents = await writer.end([mark<RunEventBody>({ kind: "finished", status: "succeeded" })]);
+    await store.finish(succeeded(run.id), lastEvents, { from: run });
+    const events = await store.listEvents(projectId, run.id);
     expect(events.map(({ seq }) => seq)).toEqual(events.map((_, i) => i));
     expect(events.map(({ kind }) => kind)).toEqual(["started", "stdout", "log", "finished"]);
     expect(events[1]).toMatchObject({ text: Array.from({ length: 50 }, (_, i) => `line ${i} \0\n`).join("") });
   });
   test("are not written twice by a repeated call", async () => {
-    const id = await newRun();
-    const event = { seq: 0, time: new Date(), body: mark<RunEventBody>({ kind: "started" }) };
-    await store.appendEvents(id, [event]);
-    await store.appendEvents(id, [event]);
-    expect(await store.listEvents(projectId, id)).toHaveLength(1);
+    const run = await claimedRun();
+    const first = event(0);
+    expect(await store.appendEvents(run, [first])).toBe(true);
+    expect(await store.appendEvents(run, [first])).toBe(true);
+    expect(await store.listEvents(projectId, run.id)).toHaveLength(1);
   });
   test("are written within a moment, without a flush", async () => {
-    const id = await newRun();
-    await new EventWriter(store, id).write(mark<RunEventBody>({ kind: "started" }));
-    await expect.poll(async () => (await store.listEvents(projectId, id)).length, { timeout: 2_000 }).toBe(1);
+    const run = await claimedRun();
+    await new EventWriter(store, run).write(mark<RunEventBody>({ kind: "started" }));
+    await expect.poll(async () => (await store.listEvents(projectId, run.id)).length, { timeout: 2_000 }).toBe(1);
   });
   test("are not taken once the run has ended", async () => {
-    const id = await newRun();
-    await store.finish(id, succeeded(id), []);
-    await store.appendEvents(id, [{ seq: 9, time: new Date(), body: mark<RunEventBody>({ kind: "started" }) }]);
-    expect(await store.listEvents(projectId, id)).toEqual([]);
+    const run = await claimedRun();
+    await store.finish(succeeded(run.id), [], { from: run });
+    expect(await store.appendEvents(run, [event(9)])).toBe(false);
+    expect(await store.listEvents(projectId, run.id)).toEqual([]);
   });
   test("survive a database that is away for a moment", async () => {
-    const id = await newRun();
-    const writer = new EventWriter(store, id);
+    const run = await claimedRun();
+    const writer = new EventWriter(store, run);
     await temporary.database.query("alter table run_events rename to run_events_away");
     setTimeout(() => void temporary.database.query("alter table run_events_away rename to run_events"), 300);
     await writer.write(mark<RunEventBody>({ kind: "started" }));
     await writer.flush();
-    expect(await store.listEvents(projectId, id)).toHaveLength(1);
+    expect(await store.listEvents(projectId, run.id)).toHaveLength(1);
   });
-  test("make the writer wait once much is pending, and a failure shows", async () => {
-    const writer = new EventWriter(store, createId());
+  test("make the writer wait once much is pending, and it hears that the run is not its own any more", async () => {
+    const run = await claimedRun("late");
+    await store.takeOver("late", "heir");
     const large = mark<RunEventBody>({ kind: "log", level: "info", message: "x".repeat(300_000) });
-    await expect(writer.write(large)).rejects.toMatchObject({ code: "ERR_DATABASE" });
+    await expect(new EventWriter(store, run).write(large)).rejects.toMatchObject({ code: "ERR_WORKER_LOST" });
   });
 });

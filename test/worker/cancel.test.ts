@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
+import { recordRuns } from "../../runs/submit.ts";
 import type { Sandbox } from "../../runtime/sandbox.ts";
 import { eventually, hostsOf } from "../helpers/processes.ts";
 import { defaultLimits, openTestSandbox, runStep, type StepRun } from "../helpers/sandbox.ts";
@@ -49,7 +50,7 @@ describe("a run of the service is cancelled", () => {
     const second = await service.submit({ projectId, ...javascript('console.log("ran"); return 1') });
     await untilStarted(first);
     expect(await service.cancel(projectId, second)).toBe(true);
-    await expect.poll(async () => (await service.store.get(projectId, second))?.status).toBe("cancelled");
+    await expect.poll(async () => (await service.runs.get(projectId, second)).status).toBe("cancelled");
     expect(await service.cancel(projectId, first)).toBe(true);
     expect(await service.result(projectId, first)).toMatchObject({
       status: "cancelled",
@@ -73,19 +74,21 @@ describe("a run of the service is cancelled", () => {
       projectId,
       ...javascript("await new Promise((r) => setTimeout(r, 300)); return 1"),
     });
-    expect(await service.cancel(createId(), runId)).toBe(false);
-    expect(await service.cancel(projectId, createId())).toBe(false);
+    const unknown = { code: "ERR_RUN_UNKNOWN" };
+    await expect(service.cancel(createId(), runId)).rejects.toMatchObject(unknown);
+    await expect(service.cancel(projectId, createId())).rejects.toMatchObject(unknown);
     expect(await service.result(projectId, runId)).toMatchObject({ status: "succeeded" });
   });
 
   test("before any worker has looked at it, and its code never runs", async () => {
     const { service, projectId } = running;
     const runId = createId();
-    await service.store.create({ id: runId, projectId, language: "javascript", stepId: null, labels: {} });
+    const job = { projectId, ...javascript(`await fetch("http://${origin}/never")`) };
+    await recordRuns(service.database, [{ id: runId, job }], { projectId });
     await service.cancel(projectId, runId);
-    await service.queue.add(runId, { projectId, ...javascript(`await fetch("http://${origin}/never")`) });
+    await service.queue.add([{ projectId, runId, turn: 0 }]);
     const before = asked;
-    await expect.poll(async () => (await service.store.get(projectId, runId))?.status).toBe("cancelled");
+    await expect.poll(async () => (await service.runs.get(projectId, runId)).status).toBe("cancelled");
     await sleep(200);
     expect(asked).toBe(before);
   });

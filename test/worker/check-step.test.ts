@@ -30,8 +30,8 @@ beforeAll(async () => {
 });
 afterAll(async () => await stepvault.close());
 
-const check = async (step: StepInput, author?: Actor): ReturnType<TestService["service"]["checkStep"]> =>
-  await stepvault.service.checkStep({ projectId: stepvault.projectId, step }, author);
+const check = async (step: StepInput, author?: Actor): ReturnType<TestService["service"]["steps"]["check"]> =>
+  await stepvault.service.steps.check({ projectId: stepvault.projectId, step }, author);
 
 describe.each([
   [
@@ -95,10 +95,10 @@ test("who may not use secrets learns nothing of them by a check, nor saves a ste
   const { service, projectId } = stepvault;
   await expect(check(step, viewer)).rejects.toMatchObject({ code: "ERR_FORBIDDEN" });
   await expect(check(step, eve)).rejects.toMatchObject({ code: "ERR_PROJECT_UNKNOWN" });
-  await expect(service.saveStep({ projectId, name: "Step", step }, viewer)).rejects.toMatchObject({
+  await expect(service.steps.save({ projectId, name: "Step", step }, viewer)).rejects.toMatchObject({
     code: "ERR_FORBIDDEN",
   });
-  await expect(service.saveStep({ projectId, name: "Step", step }, eve)).rejects.toMatchObject({
+  await expect(service.steps.save({ projectId, name: "Step", step }, eve)).rejects.toMatchObject({
     code: "ERR_PROJECT_UNKNOWN",
   });
 });
@@ -106,12 +106,12 @@ test("who may not use secrets learns nothing of them by a check, nor saves a ste
 test("a step that is to be checked is saved only when its references would resolve", async () => {
   const { service, projectId } = stepvault;
   const step = { language: "javascript", code: "return <<secrets.OFF>>" } as const;
-  await expect(service.saveStep({ projectId, name: "Step", step, checked: true })).rejects.toMatchObject({
+  await expect(service.steps.save({ projectId, name: "Step", step, checked: true })).rejects.toMatchObject({
     code: "ERR_STEP_REFERENCES",
     message: expect.stringMatching(/^Cannot save the step: this reference will fail: .*OFF.*switched off/),
   });
   const good = { ...step, code: "return <<secrets.GOOD>>" };
-  await expect(service.saveStep({ projectId, name: "Step", step: good, checked: true })).resolves.toMatchObject({
+  await expect(service.steps.save({ projectId, name: "Step", step: good, checked: true })).resolves.toMatchObject({
     version: 1,
   });
 });
@@ -119,10 +119,10 @@ test("a step that is to be checked is saved only when its references would resol
 test("a saved step is its author's: a secret for admins resolves in an owner's, and not in a builder's", async () => {
   const { service, projectId } = stepvault;
   const step = { language: "javascript", code: "return <<secrets.ADMINS>>.length" } as const;
-  const owners = await service.saveStep({ projectId, name: "Step", step }, { kind: "person", id: "owner" });
+  const owners = await service.steps.save({ projectId, name: "Step", step }, { kind: "person", id: "owner" });
   expect(await stepvault.run({ step: { id: owners.id } })).toMatchObject({ status: "succeeded", output: 15 });
   // A builder's version of the same step is the builder's.
-  await service.saveStep({ projectId, id: owners.id, name: "Step", step }, builder);
+  await service.steps.save({ projectId, id: owners.id, name: "Step", step }, builder);
   expect((await stepvault.run({ step: { id: owners.id } })).error?.code).toBe("ERR_SECRET_NOT_ALLOWED");
   expect(await stepvault.run({ step: { id: owners.id, version: 1 } })).toMatchObject({ status: "succeeded" });
   expect((await stepvault.run({ step })).error?.code).toBe("ERR_SECRET_NOT_ALLOWED");

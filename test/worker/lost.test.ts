@@ -1,52 +1,119 @@
-/** A worker that dies in the middle of a run, for real: the run ends once, as crashed, and nothing is left over. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
+/**
+ * Workers that die or fall silent in the middle of runs, for real: each run ends once, as crashed, or runs again where its
+ * step says so, and a worker that comes back to life writes nothing of what was taken from it.
+ */
 import { existsSync } from "node:fs";
-import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import type { JobInput } from "../../protocol/job.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { RunEvent, StepInput } from "../../protocol/job.ts";
 import { hostsOf } from "../helpers/processes.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
+import { startWorker, type WorkerProcess } from "./processes.ts";
 
 let vault: TestService;
+const workers: WorkerProcess[] = [];
 beforeAll(async () => {
   vault = await openTestService({}, { worker: false });
 });
-afterAll(async () => await vault.close());
+afterAll(async () => {
+  for (const worker of workers) worker.signal("SIGKILL");
+  await Promise.all(workers.map(async ({ ended }) => await ended));
+  await vault.close();
+});
 
-function startWorkerProcess(): ChildProcess {
-  const main = path.join(import.meta.dirname, "../../cli/main.ts");
-  const env = { STEPVAULT_DATA_DIR: vault.folder, STEPVAULT_LOG_LEVEL: "info", PATH: process.env["PATH"] };
-  return spawn(process.execPath, [main, "start"], { env, stdio: ["ignore", "ignore", "pipe"] });
+async function start(settings: Record<string, string> = {}): Promise<WorkerProcess> {
+  const worker = await startWorker(vault, settings);
+  workers.push(worker);
+  return worker;
 }
 
-test("a run whose worker is killed ends as crashed, once, and its host dies with it (proc-02)", async () => {
-  const job: JobInput = {
+const limits = { wallTimeMsMax: 180_000, cpuTimeMsMax: 180_000 };
+const submit = async (code: string, more: Partial<StepInput> = {}): Promise<string> =>
+  await vault.service.submit({
     projectId: vault.projectId,
-    step: {
-      language: "javascript",
-      code: "for (;;);",
-      limits: { wallTimeMsMax: 180_000, cpuTimeMsMax: 180_000 },
-    },
-  };
-  const first = startWorkerProcess();
-  const runId = await vault.service.submit(job);
-  await expect.poll(async () => (await vault.events(runId)).length, { timeout: 30_000 }).toBeGreaterThan(0);
-  const hosts = hostsOf(first.pid ?? 0);
-  expect(hosts.length).toBeGreaterThan(0);
-  first.kill("SIGKILL");
-  await once(first, "exit");
-  await expect.poll(() => hosts.filter((pid) => existsSync(`/proc/${pid}`)), { timeout: 5_000 }).toEqual([]);
+    step: { language: "javascript", code, limits, ...more },
+  });
+const begun = async (runId: string): Promise<void> =>
+  await expect.poll(async () => (await vault.events(runId)).length, { timeout: 30_000 }).toBeGreaterThan(1);
+const told = (events: readonly RunEvent[]): string[] =>
+  events.map((event) => (event.kind === "started" ? `started ${event.attempt ?? 1}` : event.kind));
+const inOrder = (events: readonly RunEvent[]): void =>
+  expect(events.map(({ seq }) => seq)).toEqual(events.map((_, i) => i));
 
-  const second = startWorkerProcess();
-  const result = await vault.service.result(vault.projectId, runId, 110_000);
-  expect(result).toMatchObject({ status: "crashed", error: { code: "ERR_WORKER_LOST", fault: "system" } });
-  const events = await vault.events(runId);
-  expect(events.map(({ kind }) => kind)).toEqual(["started", "error", "finished"]);
-  second.kill("SIGTERM");
-  const [code] = (await once(second, "exit")) as [number | null];
-  expect(code).toBe(0);
-}, 180_000);
+/** Runs for longer than the test. */
+const endless = (name: string): string => `console.log("${name}"); await new Promise((r) => setTimeout(r, 170_000));`;
+
+describe("a worker that is killed", () => {
+  test("leaves runs that end as crashed, once, or run again where their steps say so; its hosts die with it (proc-02)", async () => {
+    const first = await start({ STEPVAULT_WORKER_CONCURRENCY: "4", STEPVAULT_HOSTS_MAX: "4" });
+    const plain = await submit(endless("plain"));
+    const again = await submit(endless("again"), { retry: { attemptsMax: 2, backoffMs: 0 } });
+    const cancelled = await submit(endless("cancelled"), { retry: { attemptsMax: 2, backoffMs: 0 } });
+    for (const runId of [plain, again, cancelled]) await begun(runId);
+    const hosts = hostsOf(first.pid);
+    expect(hosts.length).toBeGreaterThan(0);
+    first.signal("SIGKILL");
+    await first.ended;
+    await expect.poll(() => hosts.filter((pid) => existsSync(`/proc/${pid}`)), { timeout: 5_000 }).toEqual([]);
+    await vault.service.cancel(vault.projectId, cancelled);
+
+    const second = await start();
+    expect(await vault.service.result(vault.projectId, plain, 110_000)).toMatchObject({
+      status: "crashed",
+      error: { code: "ERR_WORKER_LOST", fault: "system" },
+    });
+    expect(told(await vault.events(plain))).toEqual(["started 1", "log", "error", "finished"]);
+    // It has no third attempt: this worker dies as well.
+    await expect
+      .poll(async () => told(await vault.events(again)), { timeout: 90_000 })
+      .toEqual(["started 1", "log", "retry", "started 2", "log"]);
+    expect(await vault.service.result(vault.projectId, cancelled, 60_000)).toMatchObject({ status: "cancelled" });
+    second.signal("SIGKILL");
+    await second.ended;
+    const third = await start();
+    expect(await vault.service.result(vault.projectId, again, 110_000)).toMatchObject({
+      status: "crashed",
+      error: { code: "ERR_WORKER_LOST" },
+    });
+    const events = await vault.events(again);
+    inOrder(events);
+    expect(told(events)).toEqual(["started 1", "log", "retry", "started 2", "log", "error", "finished"]);
+    expect(told(await vault.events(cancelled)).filter((kind) => kind.startsWith("started"))).toHaveLength(1);
+    expect(await vault.service.runs.get(vault.projectId, again)).toMatchObject({ attempt: 2, status: "crashed" });
+    third.signal("SIGTERM");
+    expect(await third.ended).toBe(0);
+  }, 300_000);
+});
+
+describe("a worker that is stopped for longer than others wait, and goes on", () => {
+  test("writes nothing of its runs any more, begins anew, and runs others", async () => {
+    const frozen = await start({ STEPVAULT_WORKER_CONCURRENCY: "2" });
+    const code =
+      'for (let i = 0; i < 1e6; i++) { console.log("tick", i); await new Promise((r) => setTimeout(r, 50)); }';
+    const runId = await submit(code);
+    await begun(runId);
+    frozen.signal("SIGSTOP");
+    const heir = await start();
+    expect(await vault.service.result(vault.projectId, runId, 110_000)).toMatchObject({
+      status: "crashed",
+      error: { code: "ERR_WORKER_LOST" },
+    });
+    const events = await vault.events(runId);
+    frozen.signal("SIGCONT");
+    await expect.poll(() => frozen.log(), { timeout: 20_000 }).toContain("begins anew");
+    await sleep(2_000);
+    expect(await vault.events(runId)).toEqual(events);
+    inOrder(events);
+    expect(events.filter(({ kind }) => kind === "finished")).toHaveLength(1);
+    heir.signal("SIGTERM");
+    expect(await heir.ended).toBe(0);
+    // The run that it had is aborted: its place is free.
+    const next = await submit("return 7");
+    expect(await vault.service.result(vault.projectId, next, 60_000)).toMatchObject({ status: "succeeded", output: 7 });
+    frozen.signal("SIGTERM");
+    expect(await frozen.ended).toBe(0);
+  }, 240_000);
+});
 
 test("a run whose end could not be recorded is ended although its worker lives", async () => {
   const worker = await openTestService();
@@ -59,7 +126,7 @@ test("a run whose end could not be recorded is ended although its worker lives",
     await expect.poll(() => worker.log.join(""), { timeout: 40_000 }).toContain("could not be recorded");
     await worker.service.database.query("alter table run_events_away rename to run_events");
     await expect
-      .poll(async () => (await worker.service.store.get(worker.projectId, runId))?.result, { timeout: 60_000 })
+      .poll(async () => (await worker.service.runs.get(worker.projectId, runId)).result, { timeout: 60_000 })
       .toMatchObject({ status: "crashed", error: { code: "ERR_WORKER_LOST" } });
   } finally {
     await worker.close();

@@ -9,7 +9,7 @@ import { findTraces } from "../../cli/demo/traces.ts";
 import { createId } from "../../protocol/ids.ts";
 import type { JobInput, Language, RunResult } from "../../protocol/job.ts";
 import { textOf } from "../helpers/sandbox.ts";
-import { openTestService, type TestService } from "../helpers/service.ts";
+import { jobResult, openTestService, type TestService } from "../helpers/service.ts";
 import { createOrganization, createProject, setSecret } from "../helpers/vault.ts";
 
 const key = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
@@ -54,7 +54,7 @@ const step = (language: Language, code: string, more: object = {}): Omit<JobInpu
 async function processAgain(job: object): Promise<RunResult> {
   const queueId = createId();
   await vault.service.queue.addRaw(queueId, job);
-  return await vault.service.queue.waitForResult(queueId, 30_000);
+  return await jobResult(vault.service.queue, queueId);
 }
 
 describe("a run", () => {
@@ -152,12 +152,14 @@ print(base64.b64encode(("user:" + k).encode()).decode(), k.encode().hex())`;
     expect((await vault.events(runId)).filter(({ kind }) => kind === "finished")).toHaveLength(1);
   });
 
-  test("a second job with the id of a live run waits for it and has its result", async () => {
+  test("a second job with the same request and the id of a live run waits for it and has its result", async () => {
     const runId = createId();
     const code = "await new Promise((r) => setTimeout(r, 1500)); return Math.random()";
-    await vault.service.submit({ projectId: vault.projectId, runId, ...step("javascript", code) });
+    const job = { projectId: vault.projectId, runId, ...step("javascript", code) };
+    await vault.service.submit(job);
     await expect.poll(async () => (await vault.events(runId)).length, { timeout: 10_000 }).toBeGreaterThan(0);
-    const job = { projectId: vault.projectId, runId, ...step("javascript", "return 'other'") };
+    const other = await processAgain({ ...job, ...step("javascript", "return 'other'") });
+    expect(other).toMatchObject({ status: "rejected", error: { code: "ERR_RUN_CONFLICT" } });
     const told = await processAgain(job);
     expect(told).toMatchObject({ status: "succeeded", output: expect.any(Number) });
     expect(told).toEqual(await vault.service.result(vault.projectId, runId));
@@ -182,7 +184,7 @@ print(base64.b64encode(("user:" + k).encode()).decode(), k.encode().hex())`;
       ...step("python", 'k = <<secrets.key>>\nprint("items")\nimport time\ntime.sleep(2)'),
     });
     await expect.poll(async () => textOf(await vault.events(runId)), { timeout: 4_000 }).toBe("items\n");
-    expect((await vault.service.store.get(vault.projectId, runId))?.result).toBeNull();
+    expect((await vault.service.runs.get(vault.projectId, runId)).result).toBeNull();
     await vault.service.result(vault.projectId, runId);
   });
 
@@ -269,7 +271,7 @@ describe("bad input ends the run with a typed error", () => {
     test(`${what}: ${error.code}, and the next run is unaffected`, async () => {
       const result = await vault.run(job);
       expect(result).toMatchObject({ status, error });
-      expect(await vault.service.store.get(vault.projectId, result.runId)).toMatchObject({ status });
+      expect(await vault.service.runs.get(vault.projectId, result.runId)).toMatchObject({ status });
       expect((await vault.events(result.runId)).at(-1)).toMatchObject({ kind: "finished", status });
       expect((await vault.run(step("javascript", "return 1"))).output).toBe(1);
     });
@@ -282,7 +284,7 @@ describe("bad input ends the run with a typed error", () => {
 
   for (const [what, payload, code] of [
     ["an unknown language", { step: { language: "ruby", code: "1" } }, "ERR_LANGUAGE_UNKNOWN"],
-    ["no step", {}, "ERR_JOB_INVALID"],
+    ["no step", { labels: {} }, "ERR_JOB_INVALID"],
     [
       "a key that is not of the schema",
       { step: { language: "python", code: "1" }, "sk-secret": "pasted" },
@@ -296,18 +298,17 @@ describe("bad input ends the run with a typed error", () => {
   ] as const) {
     test(`${what}, added to the queue directly, is a rejected run`, async () => {
       const runId = createId();
-      await vault.service.queue.add(runId, { projectId: vault.projectId, ...payload } as unknown as JobInput);
-      const result = await vault.service.queue.waitForResult(runId, 30_000);
+      const result = await processAgain({ projectId: vault.projectId, runId, ...payload });
       expect(result).toMatchObject({ status: "rejected", error: { code } });
       expect(result.error?.message).not.toMatch(/pasted|sk-secret|ruby/);
-      expect((await vault.service.store.get(vault.projectId, runId))?.status).toBe("rejected");
+      expect((await vault.service.runs.get(vault.projectId, runId)).status).toBe("rejected");
     });
   }
 
   test("a job of a project that does not exist is told in its return value", async () => {
     const runId = createId();
-    await vault.service.queue.add(runId, { projectId: createId(), ...step("javascript", "return 1") });
-    expect(await vault.service.queue.waitForResult(runId, 30_000)).toMatchObject({
+    await vault.service.queue.addRaw(runId, { projectId: createId(), ...step("javascript", "return 1") });
+    expect(await jobResult(vault.service.queue, runId)).toMatchObject({
       status: "rejected",
       error: { code: "ERR_PROJECT_UNKNOWN" },
     });

@@ -47,6 +47,8 @@ const denialCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "ERR_KEY_PARENT",
   "ERR_KEY_BROWSER",
   "ERR_KEY_BUDGET",
+  // Of presented sign-in links alone.
+  "ERR_SIGN_IN_LINK_INVALID",
 ]);
 
 export type Denial = Omit<AuditEntry, "outcome" | "reason">;

@@ -12,7 +12,11 @@ import { type AuditContext, type Denial, recordDenial } from "./denials.ts";
 
 export interface ActContext extends AuditContext {
   readonly actor: Actor;
+  /** Runs each change in its transaction, once it is allowed; may refuse it. */
+  readonly around?: Around | undefined;
 }
+
+export type Around = <T>(client: Queryable, change: () => Promise<T>) => Promise<T>;
 
 export interface Act {
   readonly action: Action;
@@ -39,9 +43,12 @@ export async function perform<T>(
   const permission = await permit(context, act);
   try {
     return await context.database.transaction(async (client) => {
-      const { result, ...more } = await work(client, permission);
-      await recordSuccess(context, client, { permission, act, more });
-      return result;
+      const change = async (): Promise<T> => {
+        const { result, ...more } = await work(client, permission);
+        await recordSuccess(context, client, { permission, act, more });
+        return result;
+      };
+      return await (context.around === undefined ? change() : context.around(client, change));
     });
   } catch (error) {
     await recordDenial(context, error, denialOf(context, act, permission));

@@ -3,7 +3,7 @@
  */
 import { listCredentials, removeCredential, setCredential, switchCredential } from "./credentials.ts";
 import { effectiveCredential, explainCredential, listEffective, resolveCredential } from "./effective.ts";
-import { setEditorsManage, setStanding } from "./gates.ts";
+import { readCredentialSettings, setEditorsManage, setStanding } from "./gates.ts";
 import { listInheritance, switchInheritance } from "./inheritance.ts";
 
 export const credentialActions = {
@@ -17,6 +17,7 @@ export const credentialActions = {
   resolve: resolveCredential,
   setStanding,
   setEditorsManage,
+  settings: readCredentialSettings,
   switchInheritance,
   listInheritance,
 } as const;

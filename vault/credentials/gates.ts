@@ -8,7 +8,7 @@ import type { Queryable } from "../../database/server.ts";
 import { type ErrorCode, StepvaultError } from "../../protocol/error.ts";
 import type { Action } from "../../protocol/roles.ts";
 import type { Place } from "../tenancy/authorize.ts";
-import { type ActContext, perform } from "../audit/perform.ts";
+import { type ActContext, perform, permit } from "../audit/perform.ts";
 import { parseId } from "../tenancy/tenancy.ts";
 
 /** Which gates the deployment has; one that is off lets everybody pass. */
@@ -102,6 +102,33 @@ export async function setEditorsManage(
     );
     return { result: undefined, details: { allowed } };
   });
+}
+
+export interface CredentialSettings extends Standing {
+  readonly planGate: boolean;
+  readonly rolloutGate: boolean;
+  /** The first gate that the organization does not pass. */
+  readonly closedGate: ClosedGate | null;
+  /** Whether editors may change credentials in its projects. */
+  readonly editorsManage: boolean;
+}
+
+/** Where an organization stands before the deployment's gates, and what it decided itself. Throws what `authorize` throws. */
+export async function readCredentialSettings(
+  context: ActContext & { readonly gates: Gates },
+  organizationId: string,
+): Promise<CredentialSettings> {
+  const { database, gates } = context;
+  const act = { action: "organization.credentials.read", event: "credential_settings.get" } as const;
+  const permission = await permit(context, { ...act, place: { organizationId } });
+  const { rows } = await database.query<Standing & { editorsManage: boolean }>(
+    `select plan, rolled_out as "rolledOut", editors_manage as "editorsManage" from organization_credential_settings
+     where organization_id = $1`,
+    [permission.organizationId],
+  );
+  const stored = rows[0] ?? { plan: "free", rolledOut: false, editorsManage: true };
+  const { planGate, rolloutGate } = gates;
+  return { ...stored, planGate, rolloutGate, closedGate: findClosedGate(gates, stored) ?? null };
 }
 
 /**

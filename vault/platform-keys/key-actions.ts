@@ -4,8 +4,9 @@
 import { createAgent, changeAgent, deleteAgent, listAgents } from "./agents.ts";
 import { createEmbedKey, listEmbedKeys, type NewEmbedKey, revokeEmbedKey } from "./embed-keys.ts";
 import { type CheckedKey, checkKey, type KeyCheckContext, type PresentedKey } from "./key-check.ts";
-import { setKeyPolicy } from "./key-policies.ts";
+import { getKeyPolicy, setKeyPolicy } from "./key-policies.ts";
 import * as keys from "./keys.ts";
+import { describeOwnKey } from "./own-key.ts";
 import type { ActContext } from "../audit/perform.ts";
 
 /** The context of who acts, and what the deployment adds. */
@@ -40,6 +41,8 @@ export const keyActions = {
   revoke: keys.revokeKey,
   delete: keys.deleteKey,
   setPolicy: setKeyPolicy,
+  policy: getKeyPolicy,
+  own: describeOwnKey,
   /** What somebody who presents a key may do: the deployment asks this, whoever acts. */
   async check(context: KeyContext, presented: Without<PresentedKey, "region">): Promise<CheckedKey> {
     return await checkKey(context, context.issuer.pepper, { ...presented, region: context.issuer.region });

@@ -4,12 +4,18 @@
  */
 import type { Queryable } from "../../database/server.ts";
 import { StepvaultError } from "../../protocol/error.ts";
-import { type ActContext, perform } from "../audit/perform.ts";
+import { type ActContext, perform, permit } from "../audit/perform.ts";
 import { parseId } from "../tenancy/tenancy.ts";
 
 export const dayMs = 86_400_000;
 const expiryDaysMin = 7;
 const expiryDaysMax = 90;
+
+export interface KeyPolicy {
+  readonly expiryRequired: boolean;
+  /** Null: 90. */
+  readonly expiryDaysMax: number | null;
+}
 
 export type KeyExpiry = "none" | { readonly days: number } | { readonly date: Date };
 
@@ -17,10 +23,7 @@ export type KeyExpiry = "none" | { readonly days: number } | { readonly date: Da
  * Sets what keys of the organization and its projects must be like from now on; a cap rules out keys without an expiry.
  * Keys that are there keep theirs. Throws ERR_KEY_EXPIRY_INVALID and what `authorize` throws.
  */
-export async function setKeyPolicy(
-  context: ActContext,
-  policy: { organizationId: string; expiryRequired: boolean; expiryDaysMax: number | null },
-): Promise<void> {
+export async function setKeyPolicy(context: ActContext, policy: { organizationId: string } & KeyPolicy): Promise<void> {
   const { expiryRequired, expiryDaysMax: cap } = policy;
   if (cap !== null && !(Number.isInteger(cap) && isAllowed(cap, expiryDaysMax)))
     throw expiryInvalid(`the policy's cap is ${cap} days`);
@@ -36,16 +39,28 @@ export async function setKeyPolicy(
   });
 }
 
+/** What keys of the organization and its projects must be like. Throws what `authorize` throws. */
+export async function getKeyPolicy(context: ActContext, organizationId: string): Promise<KeyPolicy> {
+  const place = { organizationId: parseId(organizationId, "organization") };
+  await permit(context, { action: "organization.read", place, event: "key-policy.get" });
+  return await readPolicy(context.database, place.organizationId);
+}
+
+async function readPolicy(client: Queryable, organizationId: string): Promise<KeyPolicy> {
+  const { rows } = await client.query<KeyPolicy>(
+    `select expiry_required as "expiryRequired", expiry_days_max as "expiryDaysMax" from organization_key_policies
+     where organization_id = $1`,
+    [organizationId],
+  );
+  return rows[0] ?? { expiryRequired: false, expiryDaysMax: null };
+}
+
 /** The end of a new key; null for none. Throws ERR_KEY_EXPIRY_INVALID. */
 export async function parseExpiry(
   client: Queryable,
   { organizationId, expiry, now }: { organizationId: string; expiry: KeyExpiry; now: Date },
 ): Promise<Date | null> {
-  const { rows } = await client.query<{ required: boolean; cap: number | null }>(
-    `select expiry_required as required, expiry_days_max as cap from organization_key_policies where organization_id = $1`,
-    [organizationId],
-  );
-  const { required = false, cap = null } = rows[0] ?? {};
+  const { expiryRequired: required, expiryDaysMax: cap } = await readPolicy(client, organizationId);
   if (expiry === "none") {
     if (required || cap !== null) throw expiryInvalid("there is none, and the organization requires one", cap);
     return null;

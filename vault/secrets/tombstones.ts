@@ -12,7 +12,8 @@ import type { Project } from "../tenancy/tenancy.ts";
 /** What was destroyed, by whom and when; `keyDigest` is SHA-256 of the wrapped key that is no more. */
 export interface Tombstone {
   readonly organizationId: string;
-  readonly projectId: string;
+  /** Undefined for a secret of the organization: nobody is told of the project that holds it. */
+  readonly projectId?: string | undefined;
   readonly secretId: string;
   readonly name: string;
   readonly version: number;
@@ -33,6 +34,7 @@ export async function destroyVersions(
   },
 ): Promise<number[]> {
   const { project, secret, versions, actor } = request;
+  const projectId = await shownId(client, project.id);
   const { rows } = await client.query<{ version: number; wrappedKey: Buffer | null }>(
     `select version, wrapped_key as "wrappedKey" from secret_versions
      where secret_id = $1 and destroyed_at is null and ($2::int[] is null or version = any($2)) order by version for update`,
@@ -46,7 +48,7 @@ export async function destroyVersions(
     );
     const tombstone: Tombstone = {
       organizationId: project.organizationId,
-      projectId: project.id,
+      projectId,
       secretId: secret.id,
       name: secret.name,
       version,
@@ -89,10 +91,17 @@ export async function readTombstones(
     [projectId],
   );
   const { publicKey } = signStatement(auditKey, tombstonePurpose, "");
+  const named = await shownId(database, projectId);
   return rows
     .map(({ body, signature }) => ({ purpose: tombstonePurpose, body, publicKey, signature }))
     .filter(isSigned)
     .map((signed) => ({ ...(JSON.parse(signed.body) as Tombstone), signed }))
-    .filter((tombstone) => tombstone.projectId === projectId && (name === undefined || tombstone.name === name))
+    .filter((tombstone) => tombstone.projectId === named && (name === undefined || tombstone.name === name))
     .sort((a, b) => (a.time === b.time ? b.version - a.version : a.time < b.time ? 1 : -1));
+}
+
+/** What a tombstone has for a project's id. */
+async function shownId(client: Queryable, projectId: string): Promise<string | undefined> {
+  const { rowCount } = await client.query("select from projects where id = $1 and shared", [projectId]);
+  return rowCount === 0 ? projectId : undefined;
 }

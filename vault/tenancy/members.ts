@@ -44,7 +44,7 @@ export async function setOrganizationMember(
   member: { organizationId: string; personId: string; name: string; role: OrganizationRole } & UnlessOwner,
 ): Promise<void> {
   const { organizationId, personId, name, role } = member;
-  checkText(personId, "the person's id");
+  checkPersonId(personId);
   checkText(name, "the person's name");
   checkRole(role, organizationRoles);
   await lockOrganization(client, organizationId);
@@ -240,6 +240,11 @@ async function checkOwners(client: Queryable, organizationId: string): Promise<v
 function checkRole<Role extends string>(role: Role, roles: readonly Role[]): void {
   if (roles.includes(role)) return;
   throw new StepvaultError("ERR_ROLE_UNKNOWN", `Cannot give the role: it is not one of ${roles.join(", ")}`);
+}
+
+/** Throws ERR_NAME_INVALID for what can be no person's id. */
+export function checkPersonId(personId: string): void {
+  checkText(personId, "the person's id");
 }
 
 function checkText(text: string, what: string): void {

@@ -82,6 +82,18 @@ async function setProjectNetwork(
   });
 }
 
+/** Sets all of the project's limits. Throws ERR_PROJECT_LIMITS_INVALID, what `authorize` throws. */
+async function setProjectLimits(
+  context: ActContext,
+  { projectId, limits }: { projectId: string; limits: rows.ProjectLimits },
+): Promise<rows.Project> {
+  const act = { action: "project.manage", place: { projectId }, event: "project.limits.set" } as const;
+  return await perform(context, act, async (client) => {
+    const project = await rows.setProjectLimits(client, projectId, limits);
+    return { result: project, details: { ...project.limits } };
+  });
+}
+
 /** Adds a person, or changes their name and role. Throws ERR_MEMBER_LAST_OWNER, ERR_NAME_INVALID, what `authorize` throws. */
 async function setOrganizationMember(
   context: ActContext,
@@ -177,6 +189,7 @@ export const tenancyActions = {
   getProject,
   listProjects,
   setProjectNetwork,
+  setProjectLimits,
   setOrganizationMember,
   removeOrganizationMember,
   setProjectMember,

@@ -18,11 +18,32 @@ export interface Project {
   readonly name: string;
   /** What every step of the project may reach at most; null: what the step itself may. */
   readonly network: NetworkPolicy | null;
+  readonly limits: ProjectLimits;
   readonly createdAt: Date;
 }
 
+/** Of one project; null: what holds in the whole deployment. */
+export interface ProjectLimits {
+  readonly runsAtOnceMax: number | null;
+  readonly runsPerMinuteMax: number | null;
+  /** How long ended runs and their events are kept. */
+  readonly retentionDays: number | null;
+  /** Of the events of ended runs: the oldest go first. */
+  readonly retentionBytesMax: number | null;
+}
+
+/** What each may be at most; 1 at least. */
+const projectLimitsMax = {
+  runsAtOnceMax: 1_000_000,
+  runsPerMinuteMax: 1_000_000,
+  retentionDays: 3_650,
+  retentionBytesMax: Number.MAX_SAFE_INTEGER,
+} as const satisfies Record<keyof ProjectLimits, number>;
+
 const organizationColumns = `id, name, created_at as "createdAt"`;
-const projectColumns = `id, organization_id as "organizationId", name, network, created_at as "createdAt"`;
+const projectColumns = `id, organization_id as "organizationId", name, network, created_at as "createdAt",
+  json_build_object('runsAtOnceMax', runs_at_once_max, 'runsPerMinuteMax', runs_per_minute_max,
+    'retentionDays', retention_days, 'retentionBytesMax', retention_bytes_max) as limits`;
 
 /** Throws ERR_NAME_INVALID. */
 export async function createOrganization(database: Queryable, name: string): Promise<Organization> {
@@ -111,6 +132,29 @@ export async function setProjectNetwork(
   const { rows } = await database.query<Project>(
     `update projects set network = $2 where id = $1 and not shared returning ${projectColumns}`,
     [parseId(projectId, "project"), parsed.data === null ? null : JSON.stringify(parsed.data)],
+  );
+  return rows[0] ?? unknown(projectId, "project");
+}
+
+/** Sets all four. Throws ERR_PROJECT_LIMITS_INVALID or ERR_PROJECT_UNKNOWN. */
+export async function setProjectLimits(
+  database: Queryable,
+  projectId: string,
+  limits: ProjectLimits,
+): Promise<Project> {
+  for (const [name, max] of Object.entries(projectLimitsMax)) {
+    const figure = limits[name as keyof ProjectLimits];
+    if (figure === null || (Number.isSafeInteger(figure) && figure >= 1 && figure <= max)) continue;
+    throw new StepvaultError(
+      "ERR_PROJECT_LIMITS_INVALID",
+      `Cannot set the project's limits: ${name} is ${figure}; null, or a whole number from 1 to ${max} is allowed`,
+    );
+  }
+  const { runsAtOnceMax, runsPerMinuteMax, retentionDays, retentionBytesMax } = limits;
+  const { rows } = await database.query<Project>(
+    `update projects set runs_at_once_max = $2, runs_per_minute_max = $3, retention_days = $4, retention_bytes_max = $5
+     where id = $1 and not shared returning ${projectColumns}`,
+    [parseId(projectId, "project"), runsAtOnceMax, runsPerMinuteMax, retentionDays, retentionBytesMax],
   );
   return rows[0] ?? unknown(projectId, "project");
 }

@@ -8,9 +8,10 @@ import { createId } from "../../../protocol/ids.ts";
 import { type Action, actions } from "../../../protocol/roles.ts";
 import { saveStep } from "../../../runs/steps.ts";
 import { RunStore } from "../../../runs/store.ts";
+import { recordRuns } from "../../../runs/submit.ts";
 import { type Actor, operator } from "../../../vault/tenancy/actor.ts";
 import { authorize } from "../../../vault/tenancy/authorize.ts";
-import { openTestService } from "../../helpers/service.ts";
+import { jobResult, openTestService } from "../../helpers/service.ts";
 import { openSecretsWorld, type SecretsWorld } from "./secrets-world.ts";
 
 const name = "SHARED_KEY";
@@ -69,7 +70,7 @@ describe("the project that holds them", () => {
   }
 
   test("answers like one that is not there to every function of the vault", async () => {
-    const withoutProject = new Set(["createOrganization", "listOrganizations"]);
+    const withoutProject = new Set(["createOrganization", "listOrganizations", "createSignInLink"]);
     const everything = {
       name: "ANY_NAME",
       value: "a value",
@@ -135,11 +136,13 @@ describe("the project that holds them", () => {
   });
 
   test("takes no run and no step: nobody's code is ever in it", async () => {
-    const store = new RunStore(world.database);
-    const run = { id: createId(), language: null, stepId: null, labels: {} };
     const step = { name: "A step", step: { language: "javascript", code: "return 1" } } as const;
     for (const projectId of [hidden, createId()]) {
-      await expect(store.create({ ...run, projectId })).rejects.toMatchObject({ code: "ERR_PROJECT_UNKNOWN" });
+      const runs = [{ id: createId(), job: { projectId, step: step.step } }];
+      await expect(recordRuns(world.database, runs, { projectId })).rejects.toMatchObject({
+        code: "ERR_PROJECT_UNKNOWN",
+      });
+      expect(await new RunStore(world.database).createRejected(projectId, createId())).toBe(false);
       await expect(saveStep(world.database, { projectId, ...step })).rejects.toMatchObject({
         code: "ERR_PROJECT_UNKNOWN",
       });
@@ -171,7 +174,7 @@ describe("a job that an orchestrator put into the queue by itself", () => {
         const queueId = createId();
         const step = { language: "javascript", code: 'return "<<secrets.SHARED>>".length' };
         await service.queue.addRaw(queueId, { projectId: id, step, labels: { agentId: "any" } });
-        const { status, error, output } = await service.queue.waitForResult(queueId, 60_000);
+        const { status, error, output } = await jobResult(service.queue, queueId);
         return { status, code: error?.code, output };
       };
       expect(await job(rows[0]!.id)).toMatchObject({ status: "rejected", code: "ERR_PROJECT_UNKNOWN" });

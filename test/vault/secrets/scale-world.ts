@@ -198,10 +198,20 @@ const statements = [
    select organization_of(i), sha256(i::text::bytea), now() - make_interval(mins => 1 + i), 1 from generate_series(1, ${projects}) i`,
   `insert into runs (id, project_id, status, created_at, ended_at)
    select made('run', i), made('project', 1 + i % ${projects}), 'succeeded', now(), now() from generate_series(0, ${runs - 1}) i`,
-  `update runs set status = 'running', ended_at = null, lease_until = now() - interval '1 minute', cancel_requested_at = now()
+  `insert into workers (id) values ('gone')`,
+  `update runs set status = 'running', ended_at = null, worker_id = 'gone', cancel_requested_at = now()
    where id in (select made('run', i) from generate_series(1, 20) i)`,
-  `insert into run_events (run_id, seq, kind, body)
-   select made('run', i % ${runs}), i / ${runs}, 'stdout', '{"kind":"stdout","text":"x"}' from generate_series(0, ${2 * runs - 1}) i`,
+  // One project has 10,000 runs that wait; others hold some, of which one in a hundred is due.
+  `insert into runs (id, project_id, status, turn, dispatched_at)
+   select made('waiting', i), made('project', 1), 'queued', i, now() from generate_series(1, 10000) i`,
+  `insert into runs (id, project_id, status, run_at)
+   select made('held', i), made('project', 1 + i % 100), 'queued', now() + interval '1 day' * (i % 100) from generate_series(100, 10099) i`,
+  `insert into runs (id, project_id, status, waits_for)
+   select made('needing', i), made('project', 3), 'queued', 1 from generate_series(1, 100) i`,
+  `insert into run_needs (run_id, name, needed_run_id)
+   select made('needing', i), 'first', made('waiting', i) from generate_series(1, 100) i`,
+  `insert into run_events (run_day, run_id, seq, kind, body)
+   select (now() at time zone 'utc')::date, made('run', i % ${runs}), i / ${runs}, 'stdout', '{"kind":"stdout","text":"x"}' from generate_series(0, ${2 * runs - 1}) i`,
 ];
 
 /** More rows of what is real: `$name` is an id of it. */

@@ -7,8 +7,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createId } from "../../../protocol/ids.ts";
 import type { Database } from "../../../database/connection.ts";
+import { getRun, listRuns } from "../../../runs/find.ts";
+import type { RunQueue } from "../../../runs/queue.ts";
 import { loadStep, saveStep } from "../../../runs/steps.ts";
 import { RunStore } from "../../../runs/store.ts";
+import { submitRun } from "../../../runs/submit.ts";
+import { dispatchDue, restoreLost } from "../../../runs/sweep.ts";
+import { WorkerWatch } from "../../../runs/workers.ts";
 import type { Place } from "../../../vault/tenancy/authorize.ts";
 import { openVault, type Vault } from "../../../vault/vault.ts";
 import { counts, openScale, type Scale } from "./scale-world.ts";
@@ -53,6 +58,11 @@ const busy = (): Place => ({ projectId: scale.busy });
 const organization = (): { organizationId: string } => ({ organizationId: scale.large });
 const ann = (): Vault => vault.as({ kind: "person", id: "ann" });
 const refused = (): void => {};
+const step = { language: "javascript", code: "return 1" } as const;
+const runParts = () => ({
+  database: asDatabase(),
+  queue: { add: async () => {}, restore: async () => 0, setTurn: async () => {} } as unknown as RunQueue,
+});
 
 async function use(names: readonly string[], projectId = scale.busy): Promise<unknown> {
   const references = names.map((name) => ({ name }));
@@ -93,16 +103,22 @@ const runs: Case[] = [
   ["explaining a reference", 30, async () => await vault.secrets.explain({ projectId: scale.busy, name: "FOR_SOME" })],
   ["a credential", 30, async () => await vault.credentials.resolve({ projectId: scale.busy, integration: "openai" })],
   ["loading a step", 3, async () => await loadStep(asDatabase(), scale.busy, { id: scale.stepId })],
+  ["submitting a run", 15, async () => await submitRun(runParts(), { projectId: scale.busy, step })],
   [
-    "recording a run",
-    3,
-    async () => await store.create({ id: createId(), projectId: scale.busy, language: null, stepId: null, labels: {} }),
+    "submitting a run that needs another one",
+    25,
+    async () => await submitRun(runParts(), { projectId: run.projectId, step, after: { one: run.id } }),
   ],
-  ["claiming a run that has ended", 10, async () => await store.claim(run.id, "worker")],
-  ["leases", 30, async () => await store.renewLeases("worker", [run.id])],
-  ["lost runs", 60, async () => await store.listLost()],
-  ["runs that are to be cancelled", 30, async () => await store.listCancelRequested()],
-  ["a run", 3, async () => await store.get(run.projectId, run.id)],
+  ["claiming a run that has ended", 10, async () => await store.claim(run.projectId, run.id, "worker")],
+  ["what a worker holds", 30, async () => await store.listHeld("gone")],
+  ["workers that are gone", 30, async () => await new WorkerWatch(asDatabase()).listGone("worker")],
+  ["what a dead worker held", 150, async () => await store.takeOver("gone", "worker")],
+  // From project to project, a hundred times two looks, and the runs of those where one is due.
+  ["held runs that are due", 5_000, async () => await dispatchDue(runParts())],
+  ["runs that the queue may have lost", 2_000, async () => await restoreLost(runParts())],
+  ["runs that are to be cancelled", 60, async () => await store.listCancelRequested()],
+  ["a run", 3, async () => await getRun(asDatabase(), run.projectId, run.id)],
+  ["a project's newest runs", 60, async () => await listRuns(asDatabase(), run.projectId, { limit: 50 })],
   ["a run's events", 10, async () => await store.listEvents(run.projectId, run.id)],
 ];
 

@@ -11,7 +11,7 @@ import { saveStep } from "../../../runs/steps.ts";
 import type { Agent } from "../../../vault/platform-keys/agents.ts";
 import { operator } from "../../../vault/tenancy/actor.ts";
 import { planStep } from "../../../worker/step-plan.ts";
-import { openTestService } from "../../helpers/service.ts";
+import { jobResult, openTestService } from "../../helpers/service.ts";
 import { type Asking, openSecretsWorld, type SecretsWorld } from "./secrets-world.ts";
 
 const [value, refused] = ["the value", "ERR_SECRET_NOT_ALLOWED"];
@@ -277,7 +277,7 @@ describe("a run", () => {
       const outcome = async (job: object): Promise<unknown> => {
         const queueId = createId();
         await service.queue.addRaw(queueId, { projectId, ...job });
-        const { output, error } = await service.queue.waitForResult(queueId, 60_000);
+        const { output, error } = await jobResult(service.queue, queueId);
         return error?.code ?? output;
       };
       const labels = { agentId: allowed.id, workforceId: allowed.id, stepId: id };

@@ -1,0 +1,106 @@
+/** Events by the day of their run's beginning: made ahead, found by that day alone, and right over midnight. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { createId } from "../../protocol/ids.ts";
+import { dropPartition, listPartitions, makePartitions } from "../../runs/partitions.ts";
+import { RunStore, type StoredEvent } from "../../runs/store.ts";
+import { recordRuns } from "../../runs/submit.ts";
+import { createOrganization, createProject } from "../../vault/tenancy/tenancy.ts";
+import { openTemporary, type Temporary } from "../database/temporary.ts";
+import { mark, succeeded } from "./backends.ts";
+
+let temporary: Temporary;
+let store: RunStore;
+let projectId: string;
+let today: string;
+beforeAll(async () => {
+  temporary = await openTemporary();
+  store = new RunStore(temporary.database);
+  const organization = await createOrganization(temporary.database, "Test");
+  projectId = (await createProject(temporary.database, organization.id, "Test")).id;
+  const { rows } = await temporary.database.query<{ day: string }>(
+    "select (now() at time zone 'utc')::date::text as day",
+  );
+  today = rows[0]!.day;
+  await makePartitions(temporary.database);
+});
+afterAll(async () => await temporary.dispose());
+
+const dayOf = (days: number): string => new Date(Date.parse(today) + days * 86_400_000).toISOString().slice(0, 10);
+const tableOf = (day: string): string => `run_events_${day.replaceAll("-", "")}`;
+const event = (seq: number): StoredEvent => ({ seq, time: new Date(), body: mark({ kind: "stdout", text: "x" }) });
+
+async function runOfDay(day: string): Promise<string> {
+  const id = createId();
+  const job = { projectId, step: { language: "python" as const, code: "1" } };
+  await recordRuns(temporary.database, [{ id, job }], { projectId });
+  await temporary.database.query("update runs set day = $2 where id = $1", [id, day]);
+  const claim = await store.claim(projectId, id, "worker");
+  if (claim.state !== "claimed") throw new Error("not claimed");
+  await store.appendEvents(claim.run, [event(0), event(1)]);
+  await store.finish(succeeded(id), [event(2)], { from: claim.run });
+  return id;
+}
+
+async function tablesOf(runId: string): Promise<string[]> {
+  const { rows } = await temporary.database.query<{ name: string }>(
+    "select distinct tableoid::regclass::text as name from run_events where run_id = $1",
+    [runId],
+  );
+  return rows.map(({ name }) => name);
+}
+
+test("there is one for today and for a week to come, and making them again changes nothing", async () => {
+  const days = Array.from({ length: 8 }, (_, i) => dayOf(i));
+  expect(await listPartitions(temporary.database)).toEqual(days);
+  await Promise.all([1, 2, 3].map(async () => await makePartitions(temporary.database)));
+  expect(await listPartitions(temporary.database)).toEqual(days);
+});
+
+test("processes that start together make each once", async () => {
+  for (const day of [5, 6, 7]) await dropPartition(temporary.database, dayOf(day));
+  await Promise.all([1, 2, 3, 4].map(async () => await makePartitions(temporary.database)));
+  expect(await listPartitions(temporary.database)).toHaveLength(8);
+});
+
+test("events are kept with the day of their run, also those that come after midnight", async () => {
+  const runId = await runOfDay(today);
+  expect(await tablesOf(runId)).toEqual([tableOf(today)]);
+  // It began yesterday, for which there is no partition any more.
+  const late = await runOfDay(dayOf(-1));
+  expect(await tablesOf(late)).toEqual(["run_events_other"]);
+  expect((await store.listEvents(projectId, late)).map(({ seq }) => seq)).toEqual([0, 1, 2]);
+  const early = await runOfDay(dayOf(1));
+  expect(await tablesOf(early)).toEqual([tableOf(dayOf(1))]);
+});
+
+test("a day whose events lie elsewhere already is left there, and the others are made all the same", async () => {
+  await dropPartition(temporary.database, dayOf(3));
+  await dropPartition(temporary.database, dayOf(4));
+  const runId = await runOfDay(dayOf(3));
+  await makePartitions(temporary.database);
+  expect(await listPartitions(temporary.database)).toEqual([0, 1, 2, 4, 5, 6, 7].map(dayOf));
+  expect(await store.listEvents(projectId, runId)).toHaveLength(3);
+});
+
+test("reading a run's events looks into its day alone", async () => {
+  const runId = await runOfDay(today);
+  const { rows } = await temporary.database.query<{ "QUERY PLAN": string }>(
+    `explain (analyze, costs off, timing off) select seq, time, body from run_events
+     where run_day = (select day from runs where id = $1 and project_id = $2) and run_id = $1 and seq >= 0 order by seq limit 10`,
+    [runId, projectId],
+  );
+  const read = rows
+    .map((row) => row["QUERY PLAN"])
+    .filter((line) => line.includes("run_events_") && !line.includes("never executed"));
+  expect(read.length).toBeGreaterThan(0);
+  for (const line of read) expect(line).toContain(tableOf(today));
+});
+
+test("dropping a day takes its events and no others", async () => {
+  const [first, second] = [await runOfDay(today), await runOfDay(dayOf(1))];
+  await dropPartition(temporary.database, today);
+  await dropPartition(temporary.database, today);
+  expect(await store.listEvents(projectId, first)).toEqual([]);
+  expect(await store.listEvents(projectId, second)).toHaveLength(3);
+  await expect(dropPartition(temporary.database, "2026-01-01; drop table runs")).rejects.toThrow("that is no day");
+});
