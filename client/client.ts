@@ -3,18 +3,27 @@
  * whole face; what it does not export is not for users. Imports nothing outside this folder, and nothing of Node.
  */
 import type { Answer } from "./answer.ts";
+import { type AnswerOf, Caller, type Given, type ItemOf, type ListId, type OperationId, type Rest } from "./caller.ts";
 import { StepvaultClientError } from "./errors.ts";
 import { credentialOf, Key, type KeyOptions } from "./key.ts";
 import type { Region } from "./region.ts";
-import { readSettings, type Settings, type TransportOptions } from "./settings.ts";
-import { type RequestOptions, send } from "./transport.ts";
+import { Runs } from "./runs.ts";
+import { readSettings, type TransportOptions } from "./settings.ts";
+import { Steps } from "./steps.ts";
+import type { RequestOptions } from "./transport.ts";
 
 export type { Answer } from "./answer.ts";
+/** Every type of the API, by its name in the OpenAPI document: `Api.Run`, `Api.SecretInput`. */
+export type * as Api from "./api-types.ts";
+export type { CallOptions, Given, ListId, OperationId } from "./caller.ts";
 export { type ClientErrorCode, type Problem, StepvaultApiError, StepvaultClientError } from "./errors.ts";
 export { Key, type KeyFields, type KeyOptions, type KeySummary, type NewEmbedKey } from "./key.ts";
 export type { Query } from "./path.ts";
 export { type Region, REGION_AU, REGION_EU, REGION_US, setDefaultBaseUrl } from "./region.ts";
+export type { RunFilter, Runs, SubmitOptions, WaitOptions } from "./runs.ts";
+export type { RunStream, StreamOptions } from "./run-stream.ts";
 export type { Fetch, TransportOptions } from "./settings.ts";
+export type { StepCode, StepFilter, Steps, StepTestOptions } from "./steps.ts";
 export type { RequestOptions } from "./transport.ts";
 
 /** What `createClient` takes. */
@@ -31,14 +40,19 @@ let defaultClient: Client | "several" | undefined;
 export class Client {
   readonly key: Key;
   readonly baseUrl: string;
-  readonly #settings: Settings;
+  readonly runs: Runs;
+  readonly steps: Steps;
+  readonly #caller: Caller;
 
   /** Throws ERR_CLIENT_INVALID, and ERR_KEY_INVALID for what is no `Key`. */
   constructor(key: Key, options: TransportOptions = {}) {
     credentialOf(key);
     this.key = key;
-    this.#settings = readSettings(key.region, options);
-    this.baseUrl = this.#settings.base.href;
+    const settings = readSettings(key.region, options);
+    this.baseUrl = settings.base.href;
+    this.#caller = new Caller(key, settings);
+    this.runs = new Runs(this.#caller);
+    this.steps = new Steps(this.#caller);
     Object.freeze(this);
   }
 
@@ -59,9 +73,22 @@ export class Client {
     defaultClient = client;
   }
 
-  /** Sends a request to the client's own server, with the key. docs/client.md has what it throws and what is repeated. */
+  /**
+   * Calls an operation of the API and gives its answer: `client.call("getSecret", { secretName })`. The project is the key's
+   * own unless `projectId` is given. docs/client.md has what it throws and what is repeated.
+   */
+  async call<Id extends OperationId>(operation: Id, ...given: Rest<Given<Id>>): Promise<AnswerOf<Id>> {
+    return await this.#caller.call(operation, ...given);
+  }
+
+  /** All entries of a list, page after page: `for await (const secret of client.list("listSecrets"))`. */
+  list<Id extends ListId>(operation: Id, ...given: Rest<Given<Id>>): AsyncGenerator<ItemOf<Id>, void> {
+    return this.#caller.list(operation, ...given);
+  }
+
+  /** Sends a request to the client's own server, with the key; for the headers of its answer, or a route by its path. */
   async request<Body = unknown>(request: RequestOptions): Promise<Answer<Body>> {
-    return await send<Body>(this.#settings, credentialOf(this.key), request);
+    return await this.#caller.request<Body>(request);
   }
 
   /** Never the key, of whichever kind. */

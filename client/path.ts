@@ -5,7 +5,9 @@
  */
 import { StepvaultClientError } from "./errors.ts";
 
-export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+type Value = string | number | boolean;
+/** Of a list, each entry is given by itself. */
+export type Query = Readonly<Record<string, Value | readonly Value[] | undefined>>;
 
 /** Throws ERR_CLIENT_REQUEST. The path is not repeated in the message: what is wrong with it may be that it holds a key. */
 export function requestUrl(base: URL, path: string, query: Query = {}): URL {
@@ -19,7 +21,7 @@ export function requestUrl(base: URL, path: string, query: Query = {}): URL {
         "encode parts of it with encodeURIComponent, and give the query by itself",
     );
   for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined) url.searchParams.append(name, String(value));
+    for (const one of [value ?? []].flat()) url.searchParams.append(name, String(one));
   }
   return url;
 }

@@ -20,7 +20,9 @@ export interface TransportOptions {
   readonly attemptTimeMsMax?: number | undefined;
   /** Attempts after the first one. */
   readonly retriesMax?: number | undefined;
-  /** Of an answer's body, decompressed. */
+  /** Of a stream on which nothing comes; the server sends something every 15 seconds. */
+  readonly silenceTimeMsMax?: number | undefined;
+  /** Of an answer's body, decompressed, and of one event of a stream. */
   readonly answerBytesMax?: number | undefined;
 }
 
@@ -29,6 +31,7 @@ export const clientLimits = {
   timeMsMax: { usual: 90_000, least: 1, most: 3_600_000 },
   attemptTimeMsMax: { usual: 30_000, least: 1, most: 3_600_000 },
   retriesMax: { usual: 2, least: 0, most: 10 },
+  silenceTimeMsMax: { usual: 45_000, least: 1, most: 3_600_000 },
   answerBytesMax: { usual: 10_485_760, least: 1, most: 1_073_741_824 },
 } as const;
 

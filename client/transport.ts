@@ -3,10 +3,12 @@
  * no other way: not in a URL, by a redirect, to another host, or into an error. Prints nothing. A request is sent again only
  * when that cannot do a thing twice. Imports what it is made of, and no Key: it is given the texts that it sends.
  */
-import { type Answer, type Asked, discard, readAnswer, readRefusal } from "./answer.ts";
-import { StepvaultApiError, StepvaultClientError } from "./errors.ts";
+import { type Answer, readAnswer, readRefusal } from "./answer.ts";
+import { Attempt, Passing, type Prepared } from "./attempt.ts";
+import { StepvaultClientError } from "./errors.ts";
 import { ownFields } from "./own.ts";
 import { type Query, requestUrl } from "./path.ts";
+import { mayPass, wait, waitMsBefore } from "./pauses.ts";
 import type { Settings } from "./settings.ts";
 
 export interface RequestOptions {
@@ -30,20 +32,8 @@ export interface Credential {
   readonly hint: string;
 }
 
-interface Prepared {
-  readonly url: string;
-  readonly init: RequestInit;
-  readonly asked: Asked;
-  readonly repeatable: boolean;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** No whole answer came; the next attempt may go better. */
-class Passing extends StepvaultClientError {}
-
 const repeatableMethods = new Set(["GET", "HEAD", "PUT", "DELETE"]);
 const methods = new Set([...repeatableMethods, "POST", "PATCH"]);
-const passingStatuses = new Set([429, 502, 503, 504]);
 const ownHeaders = new Set([
   "authorization",
   "proxy-authorization",
@@ -52,8 +42,8 @@ const ownHeaders = new Set([
   "content-type",
   "idempotency-key",
 ]);
-const waitMsFirst = 250;
-const waitMsMax = 8_000;
+const jsonTypes = "application/json, application/problem+json";
+const eventTypes = "text/event-stream, application/problem+json";
 
 /**
  * Throws StepvaultApiError for what the server refuses; ERR_CLIENT_REQUEST before anything is sent; ERR_CLIENT_REDIRECT,
@@ -64,7 +54,7 @@ export async function send<Body>(
   credential: Credential,
   request: RequestOptions,
 ): Promise<Answer<Body>> {
-  const prepared = prepare(settings, credential, ownFields(request));
+  const prepared = prepare(settings, credential, { request, accept: jsonTypes });
   const { timeMsMax, attemptTimeMsMax, retriesMax } = settings.limits;
   const endMs = performance.now() + timeMsMax;
   for (let attempt = 1; ; attempt += 1) {
@@ -74,7 +64,7 @@ export async function send<Body>(
     } catch (error) {
       const waitMs = waitMsBefore(attempt, error);
       const again = prepared.repeatable && attempt <= retriesMax && performance.now() + waitMs < endMs;
-      if (!again || !(error instanceof Passing || isPassingStatus(error))) throw final(error, attempt);
+      if (!again || !mayPass(error)) throw final(error, attempt);
       await wait(waitMs, prepared.signal);
     }
   }
@@ -85,30 +75,24 @@ function final(error: unknown, attempts: number): unknown {
   return new StepvaultClientError(error.code, `${error.message}; attempts: ${attempts}`);
 }
 
-function isPassingStatus(error: unknown): error is StepvaultApiError {
-  return error instanceof StepvaultApiError && passingStatuses.has(error.status);
-}
-
-/** As long as the server says, else longer each time; never at the same moment as everybody else. */
-function waitMsBefore(attempt: number, error: unknown): number {
-  const asked = isPassingStatus(error) ? error.retryAfterMs : undefined;
-  if (asked !== undefined) return asked + Math.random() * waitMsFirst;
-  return Math.random() * Math.min(waitMsMax, waitMsFirst * 2 ** attempt);
-}
-
 /** Checks all of a request before any of it leaves. */
-function prepare({ base }: Settings, { project, key, hint }: Credential, request: RequestOptions): Prepared {
-  const { method = "GET", path, query, body, idempotencyKey, signal } = request;
+function prepare(
+  { base }: Settings,
+  { project, key, hint }: Credential,
+  { request, accept }: { request: RequestOptions; accept: string },
+): Prepared {
+  const own = ownFields(request);
+  const { method = "GET", path, query, body, idempotencyKey, signal } = own;
   const url = requestUrl(base, path, query);
   if (!methods.has(method)) throw refused("its method is not one that the API has");
-  const headers = new Headers({ accept: "application/json, application/problem+json" });
-  for (const [name, value] of Object.entries(request.headers ?? {})) {
+  const headers = new Headers({ accept });
+  for (const [name, value] of Object.entries(own.headers ?? {})) {
     if (!isHeader(name, value) || ownHeaders.has(name.toLowerCase()))
       throw refused("one of its headers is malformed, or one that the client sets itself");
     headers.set(name, value);
   }
   if (idempotencyKey !== undefined) {
-    if (!/^[\x21-\x7e]{1,255}$/.test(idempotencyKey)) throw refused("its idempotency key is not 1 to 255 characters");
+    if (!/^[\x21-\x7e]{1,200}$/.test(idempotencyKey)) throw refused("its idempotency key is not 1 to 200 characters");
     headers.set("idempotency-key", idempotencyKey);
   }
   const places = [url.href, decoded(url.href), ...headers.values()];
@@ -133,60 +117,60 @@ function prepare({ base }: Settings, { project, key, hint }: Credential, request
 }
 
 async function attemptOnce<Body>(
-  { fetch = globalThis.fetch, limits }: Settings,
-  { url, init, asked, signal }: Prepared,
+  { fetch, limits }: Settings,
+  prepared: Prepared,
   timeMsMax: number,
 ): Promise<Answer<Body>> {
-  signal?.throwIfAborted();
-  const controller = new AbortController();
-  const stop = (): void => controller.abort();
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    stop();
-  }, timeMsMax);
-  signal?.addEventListener("abort", stop);
+  const attempt = new Attempt(prepared);
   try {
-    const response = await fetch(url, { ...init, signal: controller.signal });
-    const { status, type, redirected } = response;
-    if (type === "opaqueredirect" || redirected || (status >= 300 && status < 400 && status !== 304)) {
-      discard(response);
-      throw new StepvaultClientError(
-        "ERR_CLIENT_REDIRECT",
-        `Cannot ${asked.action}: the server answers with a redirect, which is not followed; check the base URL`,
-      );
-    }
-    if (response.ok) return await readAnswer<Body>(response, asked, limits.answerBytesMax);
-    throw await readRefusal(response, asked, Date.now());
+    attempt.allow(timeMsMax, "no whole answer");
+    const response = await attempt.open(fetch);
+    if (response.ok) return await readAnswer<Body>(response, prepared.asked, limits.answerBytesMax);
+    throw await readRefusal(response, prepared.asked, Date.now());
   } catch (error) {
-    if (error instanceof StepvaultClientError || error instanceof StepvaultApiError) throw error;
-    signal?.throwIfAborted();
-    if (timedOut) throw passing("ERR_CLIENT_TIMEOUT", asked, `no whole answer within ${Math.ceil(timeMsMax)} ms`);
-    throw passing("ERR_CLIENT_NETWORK", asked, `no whole answer from ${new URL(url).origin}${reasonOf(error)}`);
+    throw attempt.failure(error);
   } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", stop);
+    attempt.end({ abort: false });
   }
 }
 
-/** Waits, unless the caller stops it. */
-async function wait(timeMs: number, signal: AbortSignal | undefined): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, timeMs);
-    signal?.addEventListener("abort", done);
-  });
-  signal?.throwIfAborted();
-}
-
-/** The system's code, such as ECONNREFUSED. Nothing else of a platform's error is kept: it may quote the request. */
-function reasonOf(error: unknown): string {
-  const code = (error as { cause?: { code?: unknown } } | undefined)?.cause?.code;
-  return typeof code === "string" && /^[A-Z_]{2,40}$/.test(code) ? ` (${code})` : "";
+/**
+ * The bytes of a stream of events as they come, of one attempt. Ends when the server ends it, at once when there is nothing to
+ * come (204); nothing is read ahead of who takes them. Throws what `send` throws, and ERR_CLIENT_TIMEOUT when the server is
+ * silent for too long. Who stops taking lets go of the connection.
+ */
+export async function* receive(
+  settings: Settings,
+  credential: Credential,
+  { onAnswer, ...request }: RequestOptions & { readonly onAnswer: (status: number) => void },
+): AsyncGenerator<Uint8Array, void> {
+  const prepared = prepare(settings, credential, { request, accept: eventTypes });
+  const { attemptTimeMsMax, silenceTimeMsMax } = settings.limits;
+  const attempt = new Attempt(prepared);
+  try {
+    attempt.allow(attemptTimeMsMax, "no answer");
+    const response = await attempt.open(settings.fetch);
+    if (!response.ok) throw await readRefusal(response, prepared.asked, Date.now());
+    const type = response.headers.get("content-type");
+    if (response.status !== 204 && !/^text\/event-stream(?:;|$)/i.test(type ?? ""))
+      throw new StepvaultClientError(
+        "ERR_CLIENT_ANSWER",
+        `Cannot ${prepared.asked.action}: the answer is no event stream`,
+      );
+    onAnswer(response.status);
+    const reader = response.body?.getReader();
+    for (;;) {
+      attempt.allow(silenceTimeMsMax, "nothing came");
+      const part = await reader?.read();
+      attempt.pause();
+      if (part === undefined || part.done) return;
+      yield part.value;
+    }
+  } catch (error) {
+    throw attempt.failure(error);
+  } finally {
+    attempt.end({ abort: true });
+  }
 }
 
 function bodyOf(body: unknown): string {
@@ -210,10 +194,6 @@ function decoded(text: string): string {
   } catch {
     return text;
   }
-}
-
-function passing(code: Passing["code"], { action }: Asked, why: string): Passing {
-  return new Passing(code, `Cannot ${action}: ${why}`);
 }
 
 function refused(why: string): StepvaultClientError {

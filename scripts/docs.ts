@@ -1,6 +1,6 @@
 /**
  * `npm run docs`: writes the reference pages that are made from tables in protocol/: docs/errors.md,
- * docs/configuration.md, docs/limits.md, docs/credentials.md and docs/roles.md. test/docs.test.ts fails when a page is not what this makes.
+ * docs/configuration.md, docs/limits.md, docs/credentials.md and docs/roles.md, and docs/openapi.json from the API's routes. test/docs.test.ts fails when a page is not what this makes.
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -10,14 +10,17 @@ import { statusOfError } from "../protocol/job.ts";
 import { inheritanceModes, type IntegrationClass, integrations } from "../protocol/integrations.ts";
 import { type LimitName, limitNames, limitTable, payloadLimits } from "../protocol/limits.ts";
 import { secretValueBytesMax } from "../protocol/secret.ts";
+import { openApiText } from "../api/openapi.ts";
+import { httpStatusOf } from "../protocol/http/statuses.ts";
 import { clientsPage } from "./clients-page.ts";
 import { rolesPage } from "./roles-page.ts";
 
 const generated = "<!-- Made by `npm run docs`; change the table in protocol/ instead. -->";
 
 /** Each generated page: its path under docs/ and its text. */
-export function generatedPages(): Map<string, string> {
+export async function generatedPages(): Promise<Map<string, string>> {
   return new Map([
+    ["openapi.json", await openApiText()],
     ["errors.md", errorsPage()],
     ["configuration.md", configurationPage()],
     ["limits.md", limitsPage()],
@@ -33,7 +36,7 @@ function errorsPage(): string {
     const status = statusOfError(code);
     // No run ends with an error of the vault's or the command's own, and then the table of statuses has no entry.
     const ends = status !== "limit_exceeded" || fault === "limit";
-    return [`\`${code}\``, fault, ends ? `\`${status}\`` : "", meaning, mend];
+    return [`\`${code}\``, fault, ends ? `\`${status}\`` : "", String(httpStatusOf(code)), meaning, mend];
   });
   return `# Error codes
 
@@ -42,10 +45,11 @@ ${generated}
 Every error that leaves Stepvault has one of these codes, in a run's result, in an \`error\` event and on the terminal.
 A code keeps its meaning: programs decide by it, never by the message. \`fault\` says who can mend it: \`user\` is whoever
 wrote or submitted the step, \`limit\` is a named limit, \`system\` is whoever runs Stepvault. The status is the one that a
-run ends with when it ends with this error; where there is none, only a call or a command can fail with it. What the
+run ends with when it ends with this error; where there is none, only a call or a command can fail with it. \`HTTP\` is what the API answers when a
+request fails with it. What the
 fields of a credential must be is in [credentials](credentials.md).
 
-${table(["code", "fault", "status of a run", "meaning", "how to mend"], rows)}
+${table(["code", "fault", "status of a run", "HTTP", "meaning", "how to mend"], rows)}
 `;
 }
 
@@ -179,7 +183,7 @@ function escapeCell(text: string): string {
 }
 
 if (import.meta.main) {
-  for (const [name, text] of generatedPages()) {
+  for (const [name, text] of await generatedPages()) {
     writeFileSync(fileURLToPath(new URL(`../docs/${name}`, import.meta.url)), text);
   }
 }

@@ -17,7 +17,8 @@ the projects that it covers.
 
 The functions of \`vault/\` that take a context with an actor ask this table; a denial says which role or scope would do, and
 what somebody has no part in answers like what is not there. Each change and each denial leaves an event in the audit log.
-There is no HTTP API and no command yet that acts for a person or a key: commands and workers act as the deployment itself.
+Over HTTP everybody acts as the person or the key that they [show to be](sign-in.md); commands on the database and workers act as the
+deployment itself.
 
 | action | what it is | roles | scopes of keys |
 | --- | --- | --- | --- |

@@ -12,6 +12,7 @@ import vm from "node:vm";
 import { build } from "esbuild";
 import { beforeAll, describe, expect, test } from "vitest";
 import type * as Library from "../../client/client.ts";
+import { begin, eventOf, finishedOf, numbersOf } from "./events.ts";
 import { agentId, embedKey, json, project, serverKey, startServer, taskPrefix } from "./server.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -23,11 +24,12 @@ const web = {
   TextDecoder,
   URL,
   clearTimeout,
+  crypto,
   fetch,
   performance,
   setTimeout,
 };
-const bytesMax = 16_384;
+const bytesMax = 30_720;
 
 let bundle = "";
 beforeAll(async () => {
@@ -69,6 +71,24 @@ describe("the library", () => {
     expect(server.arrived.map(({ headers }) => headers.authorization?.slice(-49))).toEqual(
       [serverKey, serverKey, serverKey, embedKey].map((key) => key.slice(-49)),
     );
+  });
+
+  test("submits and follows a run in such a context, over a break", async () => {
+    const server = await startServer((response, _, { method, headers, body }) => {
+      if (method === "POST") return json(response, { ...(JSON.parse(body) as object), result: null }, 202);
+      const { runId } = stream;
+      const events = [
+        { ...eventOf(0), runId },
+        { ...finishedOf(1), runId },
+      ];
+      if (headers["last-event-id"] === undefined) return begin(response, events.slice(0, 1)).end();
+      return begin(response, events.slice(1));
+    });
+    const { createClient } = load(web);
+    const { runs } = createClient({ apiKey: serverKey, region: "eu", project, baseUrl: server.url });
+    const stream = runs.stream({ step: { id: agentId } });
+    expect(await numbersOf(stream)).toEqual([0, 1]);
+    expect(server.arrived.map(({ method }) => method)).toEqual(["POST", "GET", "GET"]);
   });
 
   test("checks with the web's types alone", async () => {

@@ -1,0 +1,186 @@
+/** Saved steps: their versions, which of them is published, and checking what is not yet saved. */
+import { z } from "zod";
+import { projectParams } from "../../protocol/http/organizations.ts";
+import { pageQuery } from "../../protocol/http/common.ts";
+import { submitQuery, submittedSchema } from "../../protocol/http/runs.ts";
+import {
+  publishSchema,
+  savedStepSchema,
+  stepCheckInput,
+  stepCheckSchema,
+  stepInputSchema,
+  stepListQuery,
+  stepPage,
+  stepParams,
+  stepSchema,
+  stepTestSchema,
+  stepVersionPage,
+  stepVersionParams,
+  stepVersionSchema,
+} from "../../protocol/http/steps.ts";
+import type { SavedStep } from "../../runs/steps.ts";
+import { decodeCursor, pageOfRows } from "../paging.ts";
+import type { ApiParts } from "../parts.ts";
+import type { Principal } from "../principal.ts";
+import { defineRoute, type Route } from "../route.ts";
+import { submitAndWait } from "../submit-and-wait.ts";
+
+const idKey = z.tuple([z.uuid()]);
+const versionKey = z.tuple([z.int().min(1)]);
+
+export const stepRoutes: readonly Route[] = [
+  defineRoute({
+    method: "GET",
+    path: "/v1/projects/:projectId/steps",
+    operationId: "listSteps",
+    summary: "The project's steps, oldest first",
+    tag: "steps",
+    params: projectParams,
+    query: stepListQuery,
+    responses: { 200: stepPage },
+    access: "principal",
+    async handler({ vault, params, query, parts }) {
+      await vault.authorize("step.read", params);
+      const { limit, cursor, published } = query;
+      const after = cursor === undefined ? undefined : decodeCursor(cursor, idKey)[0];
+      const rows = await parts.steps.list(params.projectId, { after, published, limit: limit + 1 });
+      return pageOfRows(rows, limit, ({ id }) => [id]);
+    },
+  }),
+  defineRoute({
+    method: "POST",
+    path: "/v1/projects/:projectId/steps",
+    operationId: "createStep",
+    summary: "Save a step, as its first version",
+    tag: "steps",
+    params: projectParams,
+    body: stepInputSchema,
+    responses: { 201: savedStepSchema },
+    access: "principal",
+    handler: async ({ principal, params, body, parts }) => await save(parts, principal, { ...params, ...body }),
+  }),
+  defineRoute({
+    method: "GET",
+    path: "/v1/projects/:projectId/steps/:stepId",
+    operationId: "getStep",
+    summary: "A step",
+    tag: "steps",
+    params: stepParams,
+    responses: { 200: stepSchema },
+    access: "principal",
+    async handler({ vault, params, parts }) {
+      await vault.authorize("step.read", { projectId: params.projectId });
+      return await parts.steps.get(params.projectId, params.stepId);
+    },
+  }),
+  defineRoute({
+    method: "GET",
+    path: "/v1/projects/:projectId/steps/:stepId/versions",
+    operationId: "listStepVersions",
+    summary: "A step's versions with their code, the newest first",
+    tag: "steps",
+    params: stepParams,
+    query: pageQuery,
+    responses: { 200: stepVersionPage },
+    access: "principal",
+    async handler({ vault, params, query, parts }) {
+      await vault.authorize("step.read", { projectId: params.projectId });
+      const { limit, cursor } = query;
+      const before = cursor === undefined ? undefined : decodeCursor(cursor, versionKey)[0];
+      const { projectId, stepId } = params;
+      const rows = await parts.steps.listVersions(projectId, { stepId, before, limit: limit + 1 });
+      return pageOfRows(rows, limit, ({ version }) => [version]);
+    },
+  }),
+  defineRoute({
+    method: "POST",
+    path: "/v1/projects/:projectId/steps/:stepId/versions",
+    operationId: "createStepVersion",
+    summary: "Save the next version of a step",
+    tag: "steps",
+    params: stepParams,
+    body: stepInputSchema,
+    responses: { 201: savedStepSchema },
+    access: "principal",
+    async handler({ principal, params, body, parts }) {
+      return await save(parts, principal, { projectId: params.projectId, id: params.stepId, ...body });
+    },
+  }),
+  defineRoute({
+    method: "GET",
+    path: "/v1/projects/:projectId/steps/:stepId/versions/:version",
+    operationId: "getStepVersion",
+    summary: "A version of a step with its code",
+    tag: "steps",
+    params: stepVersionParams,
+    responses: { 200: stepVersionSchema },
+    access: "principal",
+    async handler({ vault, params, parts }) {
+      const { projectId, ...which } = params;
+      await vault.authorize("step.read", { projectId });
+      return await parts.steps.getVersion(projectId, which);
+    },
+  }),
+  defineRoute({
+    method: "PUT",
+    path: "/v1/projects/:projectId/steps/:stepId/published",
+    operationId: "publishStep",
+    summary: "Choose the version that runs when none is named",
+    tag: "steps",
+    params: stepParams,
+    body: publishSchema,
+    responses: { 200: stepSchema },
+    access: "principal",
+    async handler({ principal, params, body, parts }) {
+      const { projectId, stepId } = params;
+      return await parts.steps.publish({ projectId, stepId, version: body.version }, principal.actor);
+    },
+  }),
+  defineRoute({
+    method: "POST",
+    path: "/v1/projects/:projectId/steps/:stepId/test",
+    operationId: "testStep",
+    summary: "Run the newest version of a step, or the one that is named, whether it is published or not",
+    description: "To run what was never saved, submit a run with its code. The run has the label `test`.",
+    tag: "steps",
+    params: stepParams,
+    query: submitQuery,
+    body: stepTestSchema,
+    responses: { 202: submittedSchema, 200: submittedSchema },
+    access: "principal",
+    async handler({ vault, principal, params, query, body, parts, reply, signal }) {
+      const { projectId, stepId } = params;
+      await vault.authorize("step.write", { projectId });
+      const version = body.version ?? (await parts.steps.get(projectId, stepId)).version;
+      const job = { projectId, step: { id: stepId, version }, params: body.params, labels: { test: "true" } };
+      return await submitAndWait({ vault, principal, parts, reply, signal }, { job, waitSeconds: query.wait });
+    },
+  }),
+  defineRoute({
+    method: "POST",
+    path: "/v1/projects/:projectId/steps/check",
+    operationId: "checkStep",
+    summary: "Which references of a step to secrets would fail, and why, before it is saved",
+    description: "Nothing runs and no value is opened.",
+    tag: "steps",
+    params: projectParams,
+    body: stepCheckInput,
+    responses: { 200: stepCheckSchema },
+    access: "principal",
+    async handler({ principal, params, body, parts }) {
+      const { references, failures, summary } = await parts.steps.check({ ...params, ...body }, principal.actor);
+      return { references, failures: [...failures], summary };
+    },
+  }),
+];
+
+async function save(
+  parts: ApiParts,
+  principal: Principal,
+  { publish, ...step }: Parameters<ApiParts["steps"]["save"]>[0] & { publish: boolean },
+): Promise<SavedStep> {
+  const saved = await parts.steps.save(step, principal.actor);
+  const { projectId } = step;
+  if (publish) await parts.steps.publish({ projectId, stepId: saved.id, version: saved.version }, principal.actor);
+  return saved;
+}

@@ -1,0 +1,13 @@
+/**
+ * Makes ids: of runs, and of requests that may be sent again. `crypto.randomUUID` would be shorter, but is not there on pages
+ * without TLS. Imports nothing.
+ */
+
+/** A random UUID, version 4. */
+export function randomId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
