@@ -2,57 +2,25 @@
  * `stepvault audit`: reads an organization's audit log, exports where it ends as a signed head, and checks that the whole log
  * is what was written. A head is worth something only where whoever can change the database cannot reach it.
  */
-import { parseArgs } from "node:util";
 import { StepvaultError } from "../protocol/error.ts";
 import type { AuditEvent, AuditHead } from "../vault/audit/audit.ts";
+import type { Handlers } from "./commands.ts";
 import { readJson } from "./read-file.ts";
-import { data, exitCodes, note, paint, table } from "./terminal.ts";
+import { data, exitCodes, paint, table } from "./terminal.ts";
 import { withVault } from "./with-vault.ts";
 
-export const auditUsage = `stepvault audit verify --organization ID [--head FILE] [--json]
-stepvault audit head --organization ID
-stepvault audit list --organization ID [--project ID] [--limit N] [--before SEQ] [--json]
-
-verify  reads the whole log and says whether it is what was written; with --head also whether it leads through the event that
-        a head from earlier names. Exit code 0 when it is whole, 4 when it is not.
-head    prints where the log ends now, signed, as JSON: keep it elsewhere
-list    prints events, the latest first: 50, or N of at most 1000
-
-Settings are STEPVAULT_* variables, as for start.
-
-  stepvault audit head --organization 0199… > /mnt/elsewhere/audit-head.json
-  stepvault audit verify --organization 0199… --head /mnt/elsewhere/audit-head.json`;
+export const auditHandlers: Handlers = {
+  verify: async (given) =>
+    await verify(given.required("organization"), { headFile: given.text("head"), json: given.json }),
+  head: async (given) => await printHead(given.required("organization")),
+  async list(given) {
+    const [limit, before] = [given.number("limit") ?? listedDefault, given.number("before")];
+    const [organizationId, projectId] = [given.required("organization"), given.text("project")];
+    await list({ organizationId, projectId, limit, ...(before !== undefined && { before }) }, given.json);
+  },
+};
 
 const listedDefault = 50;
-const listedMax = 1_000;
-
-export async function auditCommand([action, ...args]: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      organization: { type: "string" },
-      project: { type: "string" },
-      head: { type: "string" },
-      limit: { type: "string" },
-      before: { type: "string" },
-      json: { type: "boolean", default: false },
-    },
-  });
-  const { organization: organizationId } = values;
-  if (organizationId === undefined || !["verify", "head", "list"].includes(action ?? "")) {
-    note(auditUsage);
-    return exitCodes.usage;
-  }
-  if (action === "verify") return await verify(organizationId, { headFile: values.head, json: values.json });
-  if (action === "head") return await printHead(organizationId);
-  const [limit, before] = [numberOf(values.limit ?? String(listedDefault)), numberOf(values.before ?? "0")];
-  if (limit === undefined || limit < 1 || limit > listedMax || before === undefined) {
-    note(`Cannot read --limit or --before: whole numbers, and --limit from 1 to ${listedMax}\n\n${auditUsage}`);
-    return exitCodes.usage;
-  }
-  const query = { organizationId, projectId: values.project, limit, ...(before > 0 && { before }) };
-  return await list(query, values.json);
-}
 
 async function verify(
   organizationId: string,
@@ -105,8 +73,4 @@ function rowOf({ seq, time, event, outcome, reason, actor, target = [] }: AuditE
   );
   const ended = reason === undefined ? outcome : `${outcome} ${reason}`;
   return [String(seq), time, event, ended, `${actor.kind} ${actor.id}`, things.join(", ")];
-}
-
-function numberOf(text: string): number | undefined {
-  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }

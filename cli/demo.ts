@@ -16,13 +16,8 @@ import type { Json, Language, RunResult } from "../protocol/job.ts";
 import { createServiceLog } from "../worker/log.ts";
 import { Service } from "../worker/service.ts";
 import { findTraces } from "./demo/traces.ts";
+import { interruptible, untilAborted } from "./interruption.ts";
 import { EventPrinter, exitCodes, paint, table } from "./terminal.ts";
-
-export const demoUsage = `stepvault demo
-
-Starts an embedded PostgreSQL, a worker and an HTTP echo server, stores two secrets, runs four steps through the queue
-and shows what a viewer of the runs would see. Ends by searching the database and its files for the values.
-Needs nothing installed; works in a temporary folder that it removes.`;
 
 interface DemoStep {
   readonly title: string;
@@ -41,19 +36,22 @@ export async function demoCommand(): Promise<number> {
     STEPVAULT_LOG_LEVEL: "error",
   });
   const startedAt = performance.now();
-  let service: Service | undefined;
-  try {
-    service = await Service.open(config, createServiceLog(config.logLevel));
-    await service.startWorker();
-    say(
-      `Started PostgreSQL, a worker on BullMQ (${service.queue.backend}) and an echo server in ${seconds(startedAt)}.`,
-    );
-    return await runDemo(service, folder, `http://127.0.0.1:${port}/customers?source=demo`);
-  } finally {
-    await service?.close();
-    echo.close();
-    rmSync(folder, { recursive: true, force: true });
-  }
+  return await interruptible(async (signal) => {
+    let service: Service | undefined;
+    try {
+      service = await Service.open(config, createServiceLog(config.logLevel));
+      await service.startWorker();
+      say(
+        `Started PostgreSQL, a worker on BullMQ (${service.queue.backend}) and an echo server in ${seconds(startedAt)}.`,
+      );
+      const url = `http://127.0.0.1:${port}/customers?source=demo`;
+      return await untilAborted(runDemo(service, folder, url), signal);
+    } finally {
+      await service?.close({ hurry: signal });
+      echo.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
 }
 
 async function runDemo(service: Service, folder: string, url: string): Promise<number> {

@@ -4,25 +4,21 @@
  */
 import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
-import { parseArgs } from "node:util";
 import { probeDatabase } from "../database/probe.ts";
-import { type Config, parseConfig } from "../protocol/config.ts";
+import type { Config } from "../protocol/config.ts";
 import { StepvaultError, toStepvaultError } from "../protocol/error.ts";
 import { createId } from "../protocol/ids.ts";
 import { limitNames, type Limits, limitTable } from "../protocol/limits.ts";
-import { checkRedis } from "../runs/queue.ts";
+import { checkRedis } from "../runs/redis-check.ts";
 import { readJavaScriptPackages } from "../runtime/javascript-packages.ts";
 import { detectLayers } from "../runtime/layers.ts";
 import { readWheels } from "../runtime/python-packages.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
 import { openKms } from "../vault/encryption/key-sources.ts";
 import type { KmsRootKey } from "../vault/encryption/kms.ts";
+import { readSettings } from "./environment.ts";
+import type { Given } from "./given.ts";
 import { data, exitCodes, paint, table } from "./terminal.ts";
-
-export const doctorUsage = `stepvault doctor [--json]
-
-Checks what steps need to run here: Node, settings, database, Redis, master key or key management service, cache, packages,
-and the layers of the sandbox. Changes nothing; a few bytes go through the service's key and come back. Exit code 0 when nothing fails, 4 otherwise; a warning is no failure.`;
 
 const nodeMajorMin = 26;
 
@@ -34,10 +30,9 @@ interface Check {
   readonly detail: string;
 }
 
-export async function doctorCommand(args: string[]): Promise<number> {
-  const { values } = parseArgs({ args, options: { json: { type: "boolean", default: false } } });
+export async function doctorCommand({ json }: Given): Promise<number> {
   const checks = [nodeCheck(), ...(await settingsChecks())];
-  if (values.json) data(`${JSON.stringify({ checks }, undefined, 2)}\n`);
+  if (json) data(`${JSON.stringify({ checks }, undefined, 2)}\n`);
   else
     data(`${table([["check", "", ""], ...checks.map((check) => [check.name, mark(check.verdict), check.detail])])}\n`);
   return checks.some(({ verdict }) => verdict === "fail") ? exitCodes.system : exitCodes.success;
@@ -51,7 +46,7 @@ function mark(verdict: Verdict): string {
 async function settingsChecks(): Promise<Check[]> {
   let config: Config;
   try {
-    config = parseConfig(process.env);
+    config = readSettings();
   } catch (error) {
     return [{ name: "settings", verdict: "fail", detail: toStepvaultError(error).message }];
   }
@@ -76,9 +71,13 @@ async function check(name: string, look: () => Promise<string>): Promise<Check> 
   try {
     return { name, verdict: "ok", detail: await look() };
   } catch (error) {
+    if (error instanceof Warning) return { name, verdict: "warn", detail: error.message };
     return { name, verdict: "fail", detail: toStepvaultError(error).message };
   }
 }
+
+/** Thrown by a check for what works and should be otherwise. */
+class Warning extends Error {}
 
 function nodeCheck(): Check {
   const major = Number(process.versions.node.split(".")[0]);
@@ -93,8 +92,12 @@ async function describeDatabase({ databaseUrl, dataDir }: Config): Promise<strin
 
 async function describeQueue({ redisUrl }: Config): Promise<string> {
   if (redisUrl === undefined) return "in PostgreSQL";
-  await checkRedis(redisUrl);
-  return "Redis answers and evicts nothing";
+  const { address, keepsJobs } = await checkRedis(redisUrl);
+  const kind = { single: "Redis", sentinel: "Redis behind Sentinels", cluster: "Redis Cluster" }[address.kind];
+  if (keepsJobs) return `${kind} answers and evicts nothing`;
+  throw new Warning(
+    `${kind} answers and evicts nothing; without its append-only file (appendonly yes) a restart of it loses the places of queued runs`,
+  );
 }
 
 /** A line for each service that is configured. */

@@ -1,55 +1,38 @@
 /**
  * `stepvault keys`: platform keys of a project or an organization, as the operator. A key itself is printed once, alone on
- * stdout, by what makes it.
+ * stdout, by what makes it; with --json it is in the object.
  */
-import { parseArgs } from "node:util";
-import { type KeyScope, keyScopes } from "../protocol/roles.ts";
+import type { KeyScope } from "../protocol/roles.ts";
 import type { KeyExpiry } from "../vault/platform-keys/key-policies.ts";
 import type { IssuedKey, KeyMetadata } from "../vault/platform-keys/keys.ts";
 import type { Place } from "../vault/tenancy/authorize.ts";
-import type { Vault } from "../vault/vault.ts";
-import { data, exitCodes, note } from "./terminal.ts";
-import { day, numberOf, placeOf, placeOptions, print, required, UsageError, withUsage } from "./vault-options.ts";
+import type { Handlers } from "./commands.ts";
+import { type Given, UsageError } from "./given.ts";
+import { data, note } from "./terminal.ts";
+import { accessOf, day, print, printDone, printOne } from "./vault-options.ts";
 import { withVault } from "./with-vault.ts";
 
-export const keysUsage = `stepvault keys create --project ID | --organization ID --name NAME --scope SCOPE [options]
-stepvault keys list --project ID | --organization ID [--json]
-stepvault keys rotate KEY_ID --project ID | --organization ID [--grace-days N] [--expires-days N]
-stepvault keys revoke | delete KEY_ID --project ID | --organization ID
-
-create  --scope trigger|read:runs|manage:secrets|admin, as often as needed; --expires-days 7 to 90, or it has no expiry;
-        of an organization: --access all|ID,ID
-rotate  makes a successor; the old key ends after the overlap (--grace-days, 7), or sooner where it would have
-revoke  the key stops at once and stays in the list; delete takes it out
-
-create and rotate print the key once on stdout; it can never be shown again.`;
-
-interface Call {
-  readonly vault: Vault;
-  readonly place: Place;
-  readonly keyId: string | undefined;
-  readonly values: ReturnType<typeof read>["values"];
-}
-
-const actions: Readonly<Record<string, (call: Call) => Promise<void>>> = {
-  async create({ vault, place, values }) {
-    const name = required(values.name, "--name");
-    const wanted = { name, scopes: scopesOf(values.scope), expiry: expiryOf(values["expires-days"]) };
-    if ("projectId" in place) return show(await vault.keys.createForProject({ ...wanted, ...place }));
-    const access = required(values.access, "--access all, or the ids of projects");
-    show(
-      await vault.keys.createForOrganization({
-        ...wanted,
-        ...place,
-        access: access === "all" ? access : access.split(","),
-      }),
+export const keysHandlers: Handlers = {
+  async create(given) {
+    const place = given.place();
+    const wanted = { name: given.required("name"), scopes: scopesOf(given), expiry: expiryOf(given) };
+    const access = accessOf(given.text("access"));
+    if ("organizationId" in place && access === undefined)
+      throw new UsageError("--access is missing: all, or the ids of projects");
+    const issued = await withVault(async (vault) =>
+      "projectId" in place
+        ? await vault.keys.createForProject({ ...wanted, ...place })
+        : await vault.keys.createForOrganization({ ...wanted, ...place, access: access! }),
     );
+    show(issued, given);
   },
-  async list({ vault, place, values }) {
-    const keys =
-      "projectId" in place ? await vault.keys.listOfProject(place) : await vault.keys.listOfOrganization(place);
+  async list(given) {
+    const place = given.place();
+    const keys = await withVault(async (vault) =>
+      "projectId" in place ? await vault.keys.listOfProject(place) : await vault.keys.listOfOrganization(place),
+    );
     print<KeyMetadata>(keys, {
-      json: values.json,
+      json: given.json,
       head: ["id", "name", "scopes", "access", "state", "expires", "last used", "hint"],
       cells: (key) => [
         key.id,
@@ -63,61 +46,60 @@ const actions: Readonly<Record<string, (call: Call) => Promise<void>>> = {
       ],
     });
   },
-  async rotate({ vault, place, keyId, values }) {
-    const graceDays = numberOf(values["grace-days"], "--grace-days") ?? 7;
-    const expiry = expiryOf(values["expires-days"]);
-    show(await vault.keys.rotate({ place, keyId: required(keyId, "KEY_ID"), graceDays, expiry }));
+  async rotate(given) {
+    const wanted = { ...keyOf(given), graceDays: given.number("grace-days") ?? 7, expiry: expiryOf(given) };
+    show(await withVault(async (vault) => await vault.keys.rotate(wanted)), given);
   },
-  async revoke({ vault, place, keyId }) {
-    await vault.keys.revoke({ place, keyId: required(keyId, "KEY_ID") });
+  async change(given) {
+    const [name, access] = [given.text("name"), accessOf(given.text("access"))];
+    const change = {
+      ...(name !== undefined && { name }),
+      ...(given.has("scope") && { scopes: scopesOf(given) }),
+      ...(access !== undefined && { access }),
+    };
+    if (Object.keys(change).length === 0) throw new UsageError("say what to change: --name, --scope or --access");
+    const key = await withVault(async (vault) => await vault.keys.change({ ...keyOf(given), ...change }));
+    printDone(given, key, { note: `${key.name} may: ${key.scopes.join(" ")}` });
   },
-  async delete({ vault, place, keyId }) {
-    await vault.keys.delete({ place, keyId: required(keyId, "KEY_ID") });
+  async revoke(given) {
+    await withVault(async (vault) => await vault.keys.revoke(keyOf(given)));
+    printDone(given, { id: given.required("KEY_ID"), revoked: true }, {});
+  },
+  async delete(given) {
+    await withVault(async (vault) => await vault.keys.delete(keyOf(given)));
+    printDone(given, { id: given.required("KEY_ID"), deleted: true }, {});
+  },
+  async policy(given) {
+    const organizationId = given.required("organization");
+    const [expiry, cap] = [given.text("expiry"), given.number("expires-days-max")];
+    await withVault(async (vault) => {
+      const before = await vault.keys.policy(organizationId);
+      const changed = {
+        expiryRequired: expiry === undefined ? before.expiryRequired : expiry === "required",
+        expiryDaysMax: expiry === "optional" ? null : (cap ?? before.expiryDaysMax),
+      };
+      if (expiry !== undefined || cap !== undefined) await vault.keys.setPolicy({ organizationId, ...changed });
+      printOne(await vault.keys.policy(organizationId), given);
+    });
   },
 };
 
-export async function keysCommand(args: string[]): Promise<number> {
-  return await withUsage(keysUsage, async () => {
-    const { values, positionals } = read(args);
-    const [name = "", keyId, ...rest] = positionals;
-    const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
-    if (action === undefined || rest.length > 0) throw new UsageError("Say what to do, with one key at most");
-    const place = placeOf(values);
-    await withVault(async (vault) => await action({ vault, place, keyId, values }));
-    return exitCodes.success;
-  });
+function keyOf(given: Given): { place: Place; keyId: string } {
+  return { place: given.place(), keyId: given.required("KEY_ID") };
 }
 
-// The return type is what parseArgs makes of the options.
-// oxlint-disable-next-line typescript/explicit-function-return-type
-function read(args: string[]) {
-  return parseArgs({
-    args,
-    options: {
-      ...placeOptions,
-      name: { type: "string" },
-      scope: { type: "string", multiple: true },
-      access: { type: "string" },
-      "expires-days": { type: "string" },
-      "grace-days": { type: "string" },
-      json: { type: "boolean", default: false },
-    },
-    allowPositionals: true,
-  });
-}
-
-function show({ key, metadata }: IssuedKey): void {
+function show({ key, metadata }: IssuedKey, given: Given): void {
+  if (given.json) return data(`${JSON.stringify({ key, ...metadata })}\n`);
   note(`${metadata.name}, ${metadata.id}, expires: ${day(metadata.expiresAt)}; it is shown this once`);
   data(`${key}\n`);
 }
 
-function scopesOf(given: readonly string[] = []): KeyScope[] {
-  const wrong = given.filter((scope) => !(keyScopes as readonly string[]).includes(scope));
-  if (given.length > 0 && wrong.length === 0) return given as KeyScope[];
-  throw new UsageError(`Say what for: --scope, one or more of ${keyScopes.join(", ")}`);
+/** The table has checked them. */
+function scopesOf(given: Given): KeyScope[] {
+  return given.texts("scope") as KeyScope[];
 }
 
-function expiryOf(days: string | undefined): KeyExpiry {
-  const number = numberOf(days, "--expires-days");
-  return number === undefined ? "none" : { days: number };
+function expiryOf(given: Given): KeyExpiry {
+  const days = given.number("expires-days");
+  return days === undefined ? "none" : { days };
 }

@@ -1,67 +1,93 @@
 #!/usr/bin/env node
-/** The `stepvault` command: finds the command named and gives its exit code. Each command is a file of its own. */
-import { auditCommand, auditUsage } from "./audit.ts";
-import { demoCommand, demoUsage } from "./demo.ts";
-import { doctorCommand, doctorUsage } from "./doctor.ts";
-import { keysCommand, keysUsage } from "./keys.ts";
-import { leaksCommand, leaksUsage } from "./leaks.ts";
-import { packagesCommand, packagesUsage } from "./packages.ts";
-import { organizationsCommand, organizationsUsage, projectsCommand, projectsUsage } from "./places.ts";
-import { redactCommand, redactUsage } from "./redact.ts";
-import { runCommand, runUsage } from "./run.ts";
-import { secretsCommand, secretsUsage } from "./secrets.ts";
-import { startCommand, startUsage } from "./start.ts";
-import { data, exitCodes, note, reportError } from "./terminal.ts";
+/**
+ * The `stepvault` command: finds the action named in the table, reads what it was given, does it and gives its exit code.
+ * What an action does is in a file of its own, loaded when it is called.
+ */
+import { closestName } from "../vault/secrets/closest-name.ts";
+import { refuseSecrets } from "./argument-secrets.ts";
+import { loaders } from "./commands.ts";
+import { readGiven, UsageError } from "./given.ts";
+import { helpOfAction, helpOfCommand, overview } from "./help.ts";
+import { Interrupted } from "./interruption.ts";
+import { commandTable, findAction, findCommand, onlyAction } from "./table/table.ts";
+import { type ActionEntry, type CommandEntry, synopsisOf } from "./table/types.ts";
+import { data, exitCodes, note, reportError, reportUsage } from "./terminal.ts";
+import { version } from "./version.ts";
 
-interface Command {
-  readonly summary: string;
-  readonly usage: string;
-  run(args: string[]): Promise<number>;
+const helpWords = new Set(["--help", "-h"]);
+
+async function main(args: readonly string[]): Promise<number> {
+  // A reader that has seen enough, such as head, is no error.
+  process.stdout.on("error", quietly);
+  process.stderr.on("error", quietly);
+  try {
+    refuseSecrets(args);
+    const [name, ...rest] = args;
+    if (name === "--version" || name === "-V") data(`${version()}\n`);
+    else if (name === undefined) note(overview());
+    else if (helpWords.has(name)) data(overview());
+    else return await call(commandNamed(name), rest);
+    return name === undefined ? exitCodes.usage : exitCodes.success;
+  } catch (error) {
+    if (error instanceof Interrupted) return error.exitCode;
+    if (error instanceof UsageError) return reportUsage(error, error.usage);
+    return reportError(error);
+  }
 }
 
-const commands: ReadonlyMap<string, Command> = new Map([
-  ["start", { summary: "database, queue and worker in one process", usage: startUsage, run: startCommand }],
-  ["run", { summary: "run one step here, without a service", usage: runUsage, run: runCommand }],
-  ["doctor", { summary: "whether steps can run on this machine", usage: doctorUsage, run: doctorCommand }],
-  ["packages", { summary: "lock the packages that steps may import", usage: packagesUsage, run: packagesCommand }],
-  ["redact", { summary: "replace secrets in whatever passes through a pipe", usage: redactUsage, run: redactCommand }],
-  ["organizations", { summary: "make and list organizations", usage: organizationsUsage, run: organizationsCommand }],
-  ["projects", { summary: "make and list projects", usage: projectsUsage, run: projectsCommand }],
-  ["secrets", { summary: "secrets of a project or an organization", usage: secretsUsage, run: secretsCommand }],
-  ["keys", { summary: "platform keys of a project or an organization", usage: keysUsage, run: keysCommand }],
-  ["leaks", { summary: "what a leaked text is, and ending it", usage: leaksUsage, run: leaksCommand }],
-  ["audit", { summary: "the audit log: read, export its head, verify it", usage: auditUsage, run: auditCommand }],
-  ["demo", { summary: "four steps through the whole system, in a minute", usage: demoUsage, run: demoCommand }],
-]);
-
-const usage = `Usage: stepvault COMMAND [options]
-
-${[...commands].map(([name, { summary }]) => `  ${name.padEnd(13)} ${summary}`).join("\n")}
-
-stepvault COMMAND --help tells more.`;
-
-async function main([name, ...args]: string[]): Promise<number> {
-  const command = commands.get(name ?? "");
-  if (command === undefined) {
-    const asked = name === undefined || ["help", "--help", "-h"].includes(name);
-    if (asked && name !== undefined) data(`${usage}\n`);
-    else note(usage);
-    return asked && name !== undefined ? exitCodes.success : exitCodes.usage;
+async function call(command: CommandEntry, args: readonly string[]): Promise<number> {
+  const only = onlyAction(command);
+  const wantsHelp = args.some((text) => helpWords.has(text));
+  if (only === undefined && (args[0] === undefined || helpWords.has(args[0]))) {
+    if (wantsHelp) data(helpOfCommand(command));
+    else note(helpOfCommand(command));
+    return wantsHelp ? exitCodes.success : exitCodes.usage;
   }
-  if (args.includes("--help") || args.includes("-h")) {
-    data(`${command.usage}\n`);
+  const action = only ?? actionNamed(command, args[0]!);
+  if (wantsHelp) {
+    data(helpOfAction(command, action));
     return exitCodes.success;
   }
   try {
-    return await command.run(args);
+    const given = readGiven(action, only === undefined ? args.slice(1) : args);
+    const handlers = await loaders[command.name]!();
+    return (await handlers[action.name]!(given)) ?? exitCodes.success;
   } catch (error) {
-    // The message of parseArgs quotes what was typed, which may be a key that slipped in.
-    if (error instanceof TypeError && String((error as { code?: unknown }).code).startsWith("ERR_PARSE_ARGS")) {
-      note(`Cannot read the options: one of them is not known or lacks its value\n\n${command.usage}`);
-      return exitCodes.usage;
-    }
-    return reportError(error);
+    if (!(error instanceof UsageError)) throw error;
+    const more = `stepvault help ${command.name} ${action.name}`.trim();
+    return reportUsage(error, `${synopsisOf(command, action)}; ${more}`);
   }
+}
+
+function commandNamed(name: string): CommandEntry {
+  const command = findCommand(name);
+  if (command !== undefined) return command;
+  throw new UsageError(
+    `there is no such command${meant(
+      name,
+      commandTable.map((entry) => entry.name),
+    )}`,
+  );
+}
+
+function actionNamed(command: CommandEntry, name: string): ActionEntry {
+  const action = findAction(command, name);
+  if (action !== undefined) return action;
+  const names = command.actions.map((entry) => entry.name);
+  throw new UsageError(
+    `${command.name} does one of ${names.join(", ")}${meant(name, names)}`,
+    `stepvault help ${command.name}`,
+  );
+}
+
+/** Only names of the table are shown. */
+function meant(typed: string, names: readonly string[]): string {
+  const closest = closestName(typed, names);
+  return closest === undefined ? "" : `; did you mean ${closest}?`;
+}
+
+function quietly(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") throw error;
 }
 
 process.exitCode = await main(process.argv.slice(2));

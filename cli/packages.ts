@@ -1,27 +1,26 @@
 /** `stepvault packages`: writes the lock file of a folder of packages, or checks the folder against it. */
 import { toJavaScriptPackages } from "../runtime/javascript-packages.ts";
-import { findPackageFiles, lockFileName, readPackageFiles, writeLock } from "../runtime/packages.ts";
+import { findPackageFiles, readPackageFiles, writeLock } from "../runtime/packages.ts";
 import { toWheels } from "../runtime/python-packages.ts";
-import { data, exitCodes, note } from "./terminal.ts";
+import type { Handlers } from "./commands.ts";
+import type { Given } from "./given.ts";
+import { withProgress } from "./progress.ts";
+import { data } from "./terminal.ts";
 
-export const packagesUsage = `stepvault packages lock DIR
-stepvault packages check DIR
+export const packagesHandlers: Handlers = {
+  lock: async (given) => await packages(given, "lock"),
+  check: async (given) => await packages(given, "check"),
+};
 
-lock    writes DIR/${lockFileName} with the SHA-256 of every wheel and ES module in DIR
-check   says whether the packages in DIR are those of the lock file, as a start with STEPVAULT_PYTHON_PACKAGES=DIR or
-        STEPVAULT_JAVASCRIPT_PACKAGES=DIR does
-
-Prints the packages, one a line.`;
-
-export async function packagesCommand([action, folder, ...rest]: string[]): Promise<number> {
-  if ((action !== "lock" && action !== "check") || folder === undefined || rest.length > 0) {
-    note(packagesUsage);
-    return exitCodes.usage;
-  }
-  const packages = action === "lock" ? findPackageFiles(folder) : readPackageFiles(folder);
-  toWheels(packages);
-  toJavaScriptPackages(packages);
-  if (action === "lock") writeLock(folder, packages);
-  for (const { path, sha256 } of packages) data(`${sha256}  ${path}\n`);
-  return exitCodes.success;
+async function packages(given: Given, action: "lock" | "check"): Promise<void> {
+  const folder = given.required("DIR");
+  const found = await withProgress(`reading ${folder}`, async () => {
+    const files = action === "lock" ? findPackageFiles(folder) : readPackageFiles(folder);
+    toWheels(files);
+    toJavaScriptPackages(files);
+    if (action === "lock") writeLock(folder, files);
+    return files;
+  });
+  for (const { path, sha256 } of found)
+    data(given.json ? `${JSON.stringify({ path, sha256 })}\n` : `${sha256}  ${path}\n`);
 }

@@ -1,18 +1,10 @@
-/** `stepvault organizations` and `stepvault projects`: makes and lists them, as the operator. */
-import { parseArgs } from "node:util";
-import { data, exitCodes } from "./terminal.ts";
-import { print, required, UsageError, withUsage } from "./vault-options.ts";
+/** `stepvault organizations` and `stepvault projects`: makes, lists and limits them, as the operator. */
+import { type NetworkPolicy, networkPolicySchema } from "../protocol/job.ts";
+import type { ProjectLimits } from "../vault/tenancy/tenancy.ts";
+import type { Handlers } from "./commands.ts";
+import { type Given, UsageError } from "./given.ts";
+import { print, printDone, printOne } from "./vault-options.ts";
 import { withVault } from "./with-vault.ts";
-
-export const organizationsUsage = `stepvault organizations create NAME
-stepvault organizations list [--json]
-
-Prints the id of what was created. Ids decide everywhere; names are for people and may repeat.`;
-
-export const projectsUsage = `stepvault projects create NAME --organization ID
-stepvault projects list --organization ID [--json]
-
-Prints the id of what was created. Ids decide everywhere; names are for people and may repeat.`;
 
 const cells = ({ id, name, createdAt }: { id: string; name: string; createdAt: Date }): string[] => [
   id,
@@ -21,42 +13,70 @@ const cells = ({ id, name, createdAt }: { id: string; name: string; createdAt: D
 ];
 const head = ["id", "created", "name"];
 
-export async function organizationsCommand(args: string[]): Promise<number> {
-  return await withUsage(organizationsUsage, async () => {
-    const { action, name, json } = read(args);
-    await withVault(async (vault) => {
-      if (action === "list") print(await vault.tenancy.listOrganizations(), { json, head, cells });
-      else data(`${(await vault.tenancy.createOrganization(required(name, "NAME"))).id}\n`);
+export const organizationsHandlers: Handlers = {
+  async create(given) {
+    const name = given.required("NAME");
+    const made = await withVault(async (vault) => await vault.tenancy.createOrganization(name));
+    printDone(given, made, { data: made.id });
+  },
+  async list({ json }) {
+    print(await withVault(async (vault) => await vault.tenancy.listOrganizations()), { json, head, cells });
+  },
+};
+
+export const projectsHandlers: Handlers = {
+  async create(given) {
+    const wanted = { organizationId: given.required("organization"), name: given.required("NAME") };
+    const made = await withVault(async (vault) => await vault.tenancy.createProject(wanted));
+    printDone(given, made, { data: made.id });
+  },
+  async list(given) {
+    const organizationId = given.required("organization");
+    const projects = await withVault(async (vault) => await vault.tenancy.listProjects(organizationId));
+    print(projects, { json: given.json, head, cells });
+  },
+  async show(given) {
+    printOne(await withVault(async (vault) => await vault.tenancy.getProject(given.required("project"))), given);
+  },
+  async network(given) {
+    const request = { projectId: given.required("project"), network: policyOf(given.operands) };
+    printOne(await withVault(async (vault) => await vault.tenancy.setProjectNetwork(request)), given);
+  },
+  async limits(given) {
+    const projectId = given.required("project");
+    const wanted = limitsOf(given);
+    if (Object.keys(wanted).length === 0) throw new UsageError("say which limit to change");
+    const project = await withVault(async (vault) => {
+      const { limits } = await vault.tenancy.getProject(projectId);
+      return await vault.tenancy.setProjectLimits({ projectId, limits: { ...limits, ...wanted } });
     });
-    return exitCodes.success;
-  });
+    printOne(project, given);
+  },
+};
+
+function policyOf(words: readonly string[]): NetworkPolicy | null {
+  if (words.length === 1 && words[0] === "step") return null;
+  const parsed = networkPolicySchema.safeParse(
+    words.length === 1 && /^(none|open)$/.test(words[0]!) ? words[0] : words,
+  );
+  if (parsed.success) return parsed.data;
+  throw new UsageError("POLICY is none, open, step, or rules such as GET api.example.com");
 }
 
-export async function projectsCommand(args: string[]): Promise<number> {
-  return await withUsage(projectsUsage, async () => {
-    const { action, name, json, organization } = read(args);
-    const organizationId = required(organization, "--organization ID");
-    await withVault(async (vault) => {
-      if (action === "list") print(await vault.tenancy.listProjects(organizationId), { json, head, cells });
-      else data(`${(await vault.tenancy.createProject({ organizationId, name: required(name, "NAME") })).id}\n`);
-    });
-    return exitCodes.success;
-  });
-}
+const limitOptions = {
+  "runs-at-once-max": "runsAtOnceMax",
+  "runs-per-minute-max": "runsPerMinuteMax",
+  "retention-days": "retentionDays",
+  "retention-bytes-max": "retentionBytesMax",
+} as const satisfies Record<string, keyof ProjectLimits>;
 
-function read(args: string[]): {
-  action: "create" | "list";
-  name: string | undefined;
-  json: boolean;
-  organization: string | undefined;
-} {
-  const { values, positionals } = parseArgs({
-    args,
-    options: { organization: { type: "string" }, json: { type: "boolean", default: false } },
-    allowPositionals: true,
-  });
-  const [action, name, ...rest] = positionals;
-  const fits = action === "create" ? name !== undefined : action === "list" && name === undefined;
-  if (!fits || rest.length > 0) throw new UsageError("Say create NAME or list");
-  return { action: action as "create" | "list", name, json: values.json, organization: values.organization };
+function limitsOf(given: Given): Partial<ProjectLimits> {
+  return Object.fromEntries(
+    Object.entries(limitOptions).flatMap(([option, field]) => {
+      const text = given.text(option);
+      if (text === undefined) return [];
+      if (text !== "default" && !/^\d{1,16}$/.test(text)) throw new UsageError(`--${option} is a number or default`);
+      return [[field, text === "default" ? null : Number(text)]];
+    }),
+  );
 }

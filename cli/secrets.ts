@@ -2,90 +2,81 @@
  * `stepvault secrets`: the secrets of a project or an organization, as the operator. Each action is one function of the vault;
  * what they do and refuse is told there.
  */
-import { parseArgs } from "node:util";
 import type { Place } from "../vault/tenancy/authorize.ts";
 import type { Vault } from "../vault/vault.ts";
+import type { Handlers } from "./commands.ts";
+import { type Given, UsageError } from "./given.ts";
+import { withProgress } from "./progress.ts";
 import { readJson, readText } from "./read-file.ts";
 import { data, exitCodes, note } from "./terminal.ts";
-import {
-  dateOf,
-  day,
-  numberOf,
-  placeOf,
-  placeOptions,
-  print,
-  readValue,
-  required,
-  UsageError,
-  withUsage,
-} from "./vault-options.ts";
+import { accessOf, dateOf, day, print, printDone, readValue } from "./vault-options.ts";
 import { withVault } from "./with-vault.ts";
 
-export const secretsUsage = `stepvault secrets ACTION [NAME] --project ID | --organization ID [options]
-
-list                       what there is, without values; of a project with what it inherits
-set NAME                   stores the value from stdin, or from a prompt; --policy FILE --description TEXT --tag TAG
-                           --expires DATE|never --if-version N --access all|ID,ID (of an organization's)
-rotate NAME                the same; the version before ends by itself: --end-unused-hours N (24)
-get NAME                   what is known of it; --reveal prints the value, which the audit log tells
-history NAME               its versions
-rollback NAME --to N       value and policy of version N, as the next version
-enable, disable NAME       a run that refers to one that is off is rejected
-delete, restore NAME       deleting can be undone
-destroy NAME [--version N] for good: versions, or with --all the whole secret
-import FILE                .env or JSON; --dry-run shows what would change; --overwrite --prune
-export --format env|json   values on stdout
-explain NAME               which secret the name means in a project, and why no other; --step ID
-uses, impact NAME          who used it; who would break without it
-unused --days N, stale     what nobody uses; what should be rotated
-verify                     whether all rows are as they were written
-
---json gives an object a line. Settings are STEPVAULT_* variables, as for start.
-
-  printf %s "$KEY" | stepvault secrets set stripe_key --project 0199… --policy policy.json
-  stepvault secrets import .env --project 0199… --dry-run`;
-
-const options = {
-  ...placeOptions,
-  policy: { type: "string" },
-  description: { type: "string" },
-  tag: { type: "string", multiple: true },
-  expires: { type: "string" },
-  access: { type: "string" },
-  "if-version": { type: "string" },
-  "end-unused-hours": { type: "string" },
-  reveal: { type: "boolean", default: false },
-  to: { type: "string" },
-  version: { type: "string", multiple: true },
-  all: { type: "boolean", default: false },
-  "dry-run": { type: "boolean", default: false },
-  overwrite: { type: "boolean", default: false },
-  prune: { type: "boolean", default: false },
-  format: { type: "string" },
-  step: { type: "string" },
-  days: { type: "string" },
-  json: { type: "boolean", default: false },
-} as const;
-
-type Values = ReturnType<typeof parseArgs<{ options: typeof options; allowPositionals: true }>>["values"];
-
 interface Call {
+  readonly given: Given;
   readonly vault: Vault;
   readonly place: Place;
-  /** The secret's name, or the file to import. */
-  readonly operand: string | undefined;
-  readonly values: Values;
 }
 
-/** Gives an exit code where it is not that of success. */
-type Action = (call: Call) => Promise<number | undefined | void>;
+type Actions = Readonly<Record<string, (call: Call) => Promise<number | void>>>;
 
-const actions: Readonly<Record<string, Action>> = {
-  list: async ({ vault, place, values }) => {
-    const secrets = await vault.secrets.list({ place });
+const changes: Actions = {
+  set: async (call) => await store(call, undefined),
+  rotate: async (call) => await store(call, call.given.number("end-unused-hours") ?? 24),
+  async change(call) {
+    const { given, vault } = call;
+    const change = { ...metadataOf(given), rotationDays: rotationDaysOf(given) };
+    if (Object.values(change).every((field) => field === undefined)) throw new UsageError("say what to change");
+    await vault.secrets.change({ ...named(call), ...change });
+    done(call, "changed");
+  },
+  async rollback(call) {
+    const toVersion = call.given.number("to")!;
+    const version = await call.vault.secrets.rollback({ ...named(call), toVersion });
+    const { name } = named(call);
+    printDone(call.given, { name, version }, { note: `version ${version} has what version ${toVersion} had` });
+  },
+  async enable(call) {
+    await call.vault.secrets.switch({ ...named(call), enabled: true });
+    done(call, "enabled");
+  },
+  async disable(call) {
+    await call.vault.secrets.switch({ ...named(call), enabled: false });
+    done(call, "disabled");
+  },
+  async delete(call) {
+    await call.vault.secrets.delete(named(call));
+    done(call, "deleted");
+  },
+  async restore(call) {
+    await call.vault.secrets.restore(named(call));
+    done(call, "restored");
+  },
+  async destroy(call) {
+    const versions = call.given.texts("version").map(Number);
+    const all = call.given.has("all");
+    if (all === versions.length > 0)
+      throw new UsageError("say what to destroy: --version N, as often as needed, or --all");
+    const destroyed = await call.vault.secrets.destroy({ ...named(call), ...(all ? {} : { versions }) });
+    const told = destroyed.map((each) => `version ${each}`).join(", ") || "nothing was left";
+    printDone(call.given, { ...named(call), destroyed }, { note: `destroyed: ${told}` });
+  },
+  async import({ given, vault, place }) {
+    const [overwrite, prune, dryRun] = [given.has("overwrite"), given.has("prune"), given.has("dry-run")];
+    const request = { place, text: readText(given.required("FILE"), "secrets file"), overwrite, prune };
+    const { changes: found } = dryRun
+      ? await vault.secrets.previewImport(request)
+      : await withProgress("importing", async () => await vault.secrets.import(request));
+    const cells = ({ name, action, differs }: (typeof found)[number]): string[] => [name, action, differs.join(", ")];
+    print(found, { json: given.json, head: ["name", dryRun ? "would" : "done", "differs"], cells });
+  },
+};
+
+const looks: Actions = {
+  async list({ given: { json }, vault, place }) {
     const head = ["name", "version", "state", "kind", "expires", "last used"];
-    print(secrets, {
-      json: values.json,
+    print(await vault.secrets.list({ place }), {
+      json,
       head,
       cells: (secret) => [
         secret.name,
@@ -97,22 +88,20 @@ const actions: Readonly<Record<string, Action>> = {
       ],
     });
   },
-  set: async (call) => await store(call, undefined),
-  rotate: async (call) => await store(call, numberOf(call.values["end-unused-hours"], "--end-unused-hours") ?? 24),
-  get: async ({ vault, place, operand, values }) => {
-    const name = required(operand, "NAME");
-    if (values.reveal) {
-      data(`${(await vault.secrets.reveal({ place, name })).expose()}\n`);
-      return;
+  async get(call) {
+    const { given, vault, place } = call;
+    const { name } = named(call);
+    if (given.has("reveal")) {
+      const value = (await vault.secrets.reveal({ place, name })).expose();
+      return data(given.json ? `${JSON.stringify({ name, value })}\n` : `${value}\n`);
     }
     const sharedWith = await vault.secrets.access({ place, name });
     const secret = (await vault.secrets.list({ place })).find((entry) => entry.name === name && !entry.inherited);
-    data(`${JSON.stringify({ ...secret, sharedWith }, undefined, 2)}\n`);
+    data(`${JSON.stringify({ ...secret, sharedWith }, undefined, given.json ? 0 : 2)}\n`);
   },
-  history: async ({ vault, place, operand, values }) => {
-    const versions = await vault.secrets.versions({ place, name: required(operand, "NAME") });
-    print(versions, {
-      json: values.json,
+  async history(call) {
+    print(await call.vault.secrets.versions(named(call)), {
+      json: call.given.json,
       head: ["version", "made", "by", "uses", "last used", "state"],
       cells: ({ version, createdAt, createdBy, uses, lastUsedAt, destroyedAt, current, endUnusedHours }) => [
         String(version),
@@ -124,42 +113,17 @@ const actions: Readonly<Record<string, Action>> = {
       ],
     });
   },
-  rollback: async ({ vault, place, operand, values }) => {
-    const toVersion = numberOf(required(values.to, "--to"), "--to")!;
-    const version = await vault.secrets.rollback({ place, name: required(operand, "NAME"), toVersion });
-    note(`version ${version} has what version ${toVersion} had`);
-  },
-  enable: async (call) => await call.vault.secrets.switch({ ...named(call), enabled: true }),
-  disable: async (call) => await call.vault.secrets.switch({ ...named(call), enabled: false }),
-  delete: async (call) => await call.vault.secrets.delete(named(call)),
-  restore: async (call) => await call.vault.secrets.restore(named(call)),
-  destroy: async (call) => {
-    const { version = [], all } = call.values;
-    if (all === version.length > 0)
-      throw new UsageError("Say what to destroy: --version N, as often as needed, or --all");
-    const versions = version.map((text) => numberOf(text, "--version")!);
-    const destroyed = await call.vault.secrets.destroy({ ...named(call), ...(all ? {} : { versions }) });
-    note(`destroyed: ${destroyed.map((each) => `version ${each}`).join(", ") || "nothing was left"}`);
-  },
-  import: async ({ vault, place, operand, values }) => {
-    const text = readText(required(operand, "FILE"), "secrets file");
-    const request = { place, text, overwrite: values.overwrite, prune: values.prune };
-    const { changes } = values["dry-run"]
-      ? await vault.secrets.previewImport(request)
-      : await vault.secrets.import(request);
-    const cells = ({ name, action, differs }: (typeof changes)[number]): string[] => [name, action, differs.join(", ")];
-    print(changes, { json: values.json, head: ["name", values["dry-run"] ? "would" : "done", "differs"], cells });
-  },
-  export: async ({ vault, place, values }) => {
-    const { format } = values;
-    if (format !== "env" && format !== "json") throw new UsageError("Say how: --format env or --format json");
-    const { text, withheld } = await vault.secrets.export({ place, format });
+  async export({ given, vault, place }) {
+    const { text, withheld } = await vault.secrets.export({
+      place,
+      format: given.required("format") as "env" | "json",
+    });
     data(text);
     for (const { name, why } of withheld) note(`withheld: ${name}, as ${why}`);
   },
-  explain: async ({ vault, place, operand, values }) => {
-    if (!("projectId" in place)) throw new UsageError("Say in which project: --project ID");
-    const asked = { projectId: place.projectId, name: required(operand, "NAME"), stepId: values.step };
+  async explain(call) {
+    const { given, vault } = call;
+    const asked = { projectId: given.required("project"), name: named(call).name, stepId: given.text("step") };
     const { winner, candidates } = await vault.secrets.explain(asked);
     const cells = ({ level, name, state, why, version }: (typeof candidates)[number]): string[] => [
       level,
@@ -168,12 +132,12 @@ const actions: Readonly<Record<string, Action>> = {
       state,
       why,
     ];
-    print(candidates, { json: values.json, head: ["level", "name", "version", "state", "why"], cells });
+    print(candidates, { json: given.json, head: ["level", "name", "version", "state", "why"], cells });
     return winner === undefined ? exitCodes.user : exitCodes.success;
   },
-  uses: async (call) => {
+  async uses(call) {
     print(await call.vault.secrets.uses(named(call)), {
-      json: call.values.json,
+      json: call.given.json,
       head: ["version", "step", "caller", "uses", "last used", "last run"],
       cells: ({ version, step, caller, uses, lastUsedAt, lastRunId }) => [
         String(version),
@@ -185,13 +149,10 @@ const actions: Readonly<Record<string, Action>> = {
       ],
     });
   },
-  impact: async (call) => {
-    const days = numberOf(call.values.days, "--days");
+  async impact(call) {
+    const days = call.given.number("days");
     const { steps, uses, fallback } = await call.vault.secrets.whoWouldBreak({ ...named(call), days });
-    if (call.values.json) {
-      data(`${JSON.stringify({ steps, uses, fallback })}\n`);
-      return;
-    }
+    if (call.given.json) return data(`${JSON.stringify({ steps, uses, fallback })}\n`);
     const cells = ({ projectId, id, version, name }: (typeof steps)[number]): string[] => [
       projectId,
       id,
@@ -203,19 +164,19 @@ const actions: Readonly<Record<string, Action>> = {
       `${uses.length} ways of use lately${fallback ? "; the organization's secret of this name would be used instead" : ""}`,
     );
   },
-  unused: async ({ vault, place, values }) => {
-    const days = numberOf(required(values.days, "--days"), "--days")!;
-    for (const { name } of await vault.secrets.unused({ place, days })) data(`${name}\n`);
+  async unused({ given, vault, place }) {
+    const secrets = await vault.secrets.unused({ place, days: given.number("days")! });
+    for (const secret of secrets) data(given.json ? `${JSON.stringify(secret)}\n` : `${secret.name}\n`);
   },
-  stale: async ({ vault, place }) => {
-    for (const { name, rotationDueAt } of await vault.secrets.stale({ place }))
-      data(`${name}  since ${day(rotationDueAt)}\n`);
+  async stale({ given, vault, place }) {
+    for (const secret of await vault.secrets.stale({ place }))
+      data(given.json ? `${JSON.stringify(secret)}\n` : `${secret.name}  since ${day(secret.rotationDueAt)}\n`);
   },
-  verify: async ({ vault, place, values }) => {
+  async verify({ given, vault, place }) {
     const verdict = await vault.secrets.verify(place);
     const { changed, removed, unproven } = verdict;
     const whole = changed.length + removed.length === 0 && !unproven;
-    if (values.json) data(`${JSON.stringify(verdict)}\n`);
+    if (given.json) data(`${JSON.stringify(verdict)}\n`);
     else if (whole) data("whole\n");
     else if (unproven) data("broken: the key or the manifest of the place was changed\n");
     else
@@ -224,37 +185,52 @@ const actions: Readonly<Record<string, Action>> = {
   },
 };
 
-export async function secretsCommand(args: string[]): Promise<number> {
-  return await withUsage(secretsUsage, async () => {
-    const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-    const [name = "", operand, ...rest] = positionals;
-    const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
-    if (action === undefined || rest.length > 0) throw new UsageError("Say what to do, with one name at most");
-    const place = placeOf(values);
-    return (await withVault(async (vault) => await action({ vault, place, operand, values }))) ?? exitCodes.success;
-  });
-}
+export const secretsHandlers: Handlers = Object.fromEntries(
+  Object.entries({ ...changes, ...looks }).map(([name, action]) => [
+    name,
+    async (given: Given) => await withVault(async (vault) => await action({ given, vault, place: given.place() })),
+  ]),
+);
 
 async function store(call: Call, endUnusedHours: number | undefined): Promise<void> {
-  const { vault, values } = call;
+  const { given, vault } = call;
   const at = named(call);
-  const { access, description, tag } = values;
+  const policy = given.text("policy");
   const version = await vault.secrets.set({
     ...at,
     value: await readValue(`the value of ${at.name}`),
-    policy: values.policy === undefined ? undefined : (readJson(values.policy, "policy file") as object),
-    description,
-    tags: tag,
-    expiresAt: dateOf(values.expires, "--expires"),
-    ifVersion: numberOf(values["if-version"], "--if-version"),
-    access: access === undefined || access === "all" ? access : access.split(","),
+    policy: policy === undefined ? undefined : (readJson(policy, "policy file") as object),
+    ...metadataOf(given),
+    ifVersion: given.number("if-version"),
     endUnusedHours,
   });
-  note(`${at.name} is at version ${version}`);
+  printDone(given, { name: at.name, version }, { note: `${at.name} is at version ${version}` });
 }
 
-function named({ place, operand }: Call): { place: Place; name: string } {
-  return { place, name: required(operand, "NAME") };
+// The return type is what the vault takes as metadata.
+// oxlint-disable-next-line typescript/explicit-function-return-type
+function metadataOf(given: Given) {
+  return {
+    description: given.text("description"),
+    tags: given.has("tag") ? given.texts("tag") : undefined,
+    expiresAt: dateOf(given.text("expires"), "--expires"),
+    access: accessOf(given.text("access")),
+  };
+}
+
+function rotationDaysOf(given: Given): number | null | undefined {
+  const text = given.text("rotation-days");
+  if (text === undefined || text === "never") return text === undefined ? undefined : null;
+  if (/^\d{1,5}$/.test(text)) return Number(text);
+  throw new UsageError("--rotation-days is a number of days, or never");
+}
+
+function named({ given, place }: Call): { place: Place; name: string } {
+  return { place, name: given.required("NAME") };
+}
+
+function done(call: Call, what: string): void {
+  printDone(call.given, { name: named(call).name, [what]: true }, {});
 }
 
 function stateOf(secret: {

@@ -1,25 +1,18 @@
-/** `stepvault start`: database, vault, queue and a worker in one process, until SIGTERM or SIGINT. */
-import { parseConfig } from "../protocol/config.ts";
-import { Service } from "../worker/service.ts";
-import { exitCodes } from "./terminal.ts";
+/** `stepvault start`, `worker` and `api`: the processes that serve, until SIGTERM or SIGINT. */
+import { readSettings } from "./environment.ts";
+import { serve, type Serving } from "./serve.ts";
+import { note } from "./terminal.ts";
 
-export const startUsage = `stepvault start
+export const startCommand = command({ worker: true, api: true });
+export const workerCommand = command({ worker: true, api: false });
+export const apiCommand = command({ worker: false, api: true });
 
-Starts everything in one process: the embedded PostgreSQL (or STEPVAULT_DATABASE_URL), the queue and a worker.
-Settings are STEPVAULT_* variables; docs/configuration.md lists them. Stop it with SIGTERM: running steps end first.`;
+function command(serving: Serving): () => Promise<void> {
+  return async () => await serve(readSettings(), { ...serving, onListening: tell });
+}
 
-export async function startCommand(): Promise<number> {
-  // Before anything is started, so that a signal in the middle of the start stops all of it too.
-  const signalled = new Promise<string>((resolve) => {
-    for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => resolve(name));
-  });
-  const service = await Service.open(parseConfig(process.env));
-  try {
-    await service.startWorker();
-    const signal = await signalled;
-    service.log.logger.info({ signal }, "stopping");
-  } finally {
-    await service.close();
-  }
-  return exitCodes.success;
+/** To whoever started it, and not to the log: the link is a way in. */
+function tell(address: string, link: string | undefined): void {
+  note(`The API listens on ${address}`);
+  if (link !== undefined) note(`Sign in, once, within 15 minutes: ${link}`);
 }

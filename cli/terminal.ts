@@ -3,7 +3,7 @@
  * `error[CODE]: …` with a `hint:` line.
  */
 import { styleText } from "node:util";
-import { errorCodes, type Fault, toStepvaultError } from "../protocol/error.ts";
+import { type ErrorCode, errorCodes, type Fault, type StepvaultError, toStepvaultError } from "../protocol/error.ts";
 import type { RunEvent, RunEventBody } from "../protocol/job.ts";
 
 /** Exit codes of every command, by whose fault the end was; docs/cli.md lists them. */
@@ -31,10 +31,25 @@ export function data(text: string): void {
 
 /** Prints an error and gives the exit code that goes with it. */
 export function reportError(error: unknown): number {
-  const known = toStepvaultError(error);
+  const known = isOfClient(error) ? error : toStepvaultError(error);
+  const entry = Object.hasOwn(errorCodes, known.code) ? errorCodes[known.code as ErrorCode] : undefined;
   note(`${paint("red", `error[${known.code}]`)}: ${known.message}`);
-  note(`${paint("cyan", "hint")}: ${errorCodes[known.code].mend}`);
-  return exitCodeOf(known.fault);
+  if (entry !== undefined) note(`${paint("cyan", "hint")}: ${entry.mend}`);
+  if (known.code === "ERR_ARGUMENT_SECRET") return exitCodes.usage;
+  return exitCodeOf(entry?.fault ?? "system");
+}
+
+/** Prints how something was called wrongly, and how it is called. */
+export function reportUsage({ code, message }: StepvaultError, usage: string): number {
+  note(`${paint("red", `error[${code}]`)}: ${message}`);
+  note(`${paint("cyan", "hint")}: ${usage}`);
+  return exitCodes.usage;
+}
+
+/** What the client library throws: it has a code and keeps nothing of the request. */
+function isOfClient(error: unknown): error is Error & { code: string } {
+  const { name, code } = error as { name?: unknown; code?: unknown };
+  return (name === "StepvaultApiError" || name === "StepvaultClientError") && typeof code === "string";
 }
 
 const levelStyles: Record<string, Style> = {

@@ -1,51 +1,29 @@
 /**
- * What commands on the vault share: where something is (`--project` or `--organization`), values from stdin or a prompt that
- * shows nothing, dates and numbers. A value never comes from an argument: other users of the machine see those.
+ * What commands share: where something is, values from stdin or a prompt that shows nothing, dates, and printing what was
+ * found or done. A value never comes from an argument: other users of the machine see those.
  */
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { Writable } from "node:stream";
 import { StepvaultError } from "../protocol/error.ts";
-import type { Place } from "../vault/tenancy/authorize.ts";
-import { data, exitCodes, note, table } from "./terminal.ts";
+import { type Given, UsageError } from "./given.ts";
+import { Interrupted } from "./interruption.ts";
+import { data, note, table } from "./terminal.ts";
 
-export const placeOptions = { project: { type: "string" }, organization: { type: "string" } } as const;
-
-/** Told as wrong usage, with the command's usage after it. */
-export class UsageError extends Error {}
-
-export function placeOf({
-  project,
-  organization,
-}: {
-  project?: string | undefined;
-  organization?: string | undefined;
-}): Place {
-  if ((project === undefined) === (organization === undefined))
-    throw new UsageError("Say where: --project ID or --organization ID, and one of them");
-  return project === undefined ? { organizationId: organization! } : { projectId: project };
+/** `NAME=VALUE`, as often as given. Throws UsageError. */
+export function pairsOf(given: Given, option: string): Record<string, string> {
+  return Object.fromEntries(
+    given.texts(option).map((text) => {
+      const at = text.indexOf("=");
+      if (at < 1) throw new UsageError(`--${option} is NAME=VALUE`);
+      return [text.slice(0, at), text.slice(at + 1)];
+    }),
+  );
 }
 
-/** Runs a command's work, and tells wrong usage with the usage. */
-export async function withUsage(usage: string, work: () => Promise<number>): Promise<number> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    note(`${error.message}\n\n${usage}`);
-    return exitCodes.usage;
-  }
-}
-
-export function required(value: string | undefined, what: string): string {
-  if (value === undefined) throw new UsageError(`${what} is missing`);
-  return value;
-}
-
-export function numberOf(text: string | undefined, name: string): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new UsageError(`${name} must be a whole number`);
+/** `all`, or ids with commas. */
+export function accessOf(text: string | undefined): "all" | readonly string[] | undefined {
+  return text === undefined || text === "all" ? text : text.split(",");
 }
 
 /** `never`, a date, or a date and time. */
@@ -68,7 +46,10 @@ export async function readValue(what: string): Promise<string> {
   const unseen = new Writable({ write: (_chunk, _encoding, done) => done() });
   const reader = createInterface({ input: process.stdin, output: unseen, terminal: true });
   try {
-    return await new Promise((resolve) => reader.question("", resolve));
+    return await new Promise((resolve, reject) => {
+      reader.on("SIGINT", () => reject(new Interrupted(130)));
+      reader.question("", resolve);
+    });
   } finally {
     reader.close();
     process.stderr.write("\n");
@@ -82,6 +63,26 @@ export function print<Row>(
 ): void {
   if (json) for (const row of rows) data(`${JSON.stringify(row)}\n`);
   else data(`${table([head, ...rows.map(cells)])}\n`);
+}
+
+/** One thing: a line for each of its fields, or an object. */
+export function printOne(thing: object, { json }: Given): void {
+  if (json) return data(`${JSON.stringify(thing)}\n`);
+  const rows = Object.entries(thing).map(([name, value]) => [name, cellOf(value)]);
+  data(`${table(rows)}\n`);
+}
+
+/** That something was done: its id as data, if it was made, and a line for people; or an object. */
+export function printDone(given: Given, thing: object, said: { readonly data?: string; readonly note?: string }): void {
+  if (given.json) return data(`${JSON.stringify(thing)}\n`);
+  if (said.note !== undefined) note(said.note);
+  if (said.data !== undefined) data(`${said.data}\n`);
+}
+
+function cellOf(value: unknown): string {
+  if (value === null || value === undefined) return "-";
+  if (value instanceof Date) return value.toISOString();
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 export function day(date: Date | null): string {

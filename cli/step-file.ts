@@ -1,0 +1,56 @@
+/**
+ * A step and its params as commands are given them: a file of code with options. Holds no rule of steps: what they may be is
+ * decided by the schema of jobs, so that every command and the API refuse the same things.
+ */
+import { StepvaultError } from "../protocol/error.ts";
+import type { Json, Language, StepInput } from "../protocol/job.ts";
+import { type Given, UsageError } from "./given.ts";
+import { readJson, readText } from "./read-file.ts";
+
+/** Throws ERR_FILE_UNREADABLE, UsageError. */
+export function paramsFrom(given: Given): Json {
+  const file = given.text("params-file");
+  const params = file === undefined ? {} : readJson(file, "params file");
+  const fields = given.texts("param").map(parseParam);
+  if (fields.length === 0) return params;
+  if (typeof params !== "object" || params === null || Array.isArray(params))
+    throw new UsageError("--param adds a field, and the params file holds no object");
+  return { ...params, ...Object.fromEntries(fields) };
+}
+
+/** The code in FILE with --limit and --network. Throws ERR_FILE_UNREADABLE, ERR_LANGUAGE_UNKNOWN. */
+export function stepFrom(given: Given): StepInput {
+  const file = given.required("FILE");
+  const [network, limits] = [given.texts("network"), given.texts("limit")];
+  const [only] = network;
+  const whole = network.length === 1 && (only === "none" || only === "open");
+  return {
+    language: languageOf(file),
+    code: readText(file, "step"),
+    ...(limits.length > 0 && { limits: Object.fromEntries(limits.map(parseLimit)) }),
+    ...(network.length > 0 && { network: whole ? only : [...network] }),
+  };
+}
+
+function languageOf(file: string): Language {
+  if (file.endsWith(".py")) return "python";
+  if (/\.m?js$/.test(file)) return "javascript";
+  if (/\.m?ts$/.test(file)) return "typescript";
+  throw new StepvaultError("ERR_LANGUAGE_UNKNOWN", "Cannot run the file: its name ends neither in .js, .ts nor .py");
+}
+
+function parseParam(text: string): [string, Json] {
+  const at = text.indexOf("=");
+  const value = text.slice(at + 1);
+  const name = at < 0 ? text : text.slice(0, at);
+  try {
+    return [name, at < 0 ? true : (JSON.parse(value) as Json)];
+  } catch {
+    return [name, value];
+  }
+}
+
+function parseLimit(text: string): [string, number] {
+  const [name = "", value = ""] = text.split("=", 2);
+  return [name, Number(value)];
+}
