@@ -96,6 +96,10 @@ export async function openQueue(config: Pick<Config, "region" | "redisUrl">, dat
   return new BullRunQueue(name, link);
 }
 
+/** By how much the clocks of two machines may differ, and how many of the jobs that sleep longest are looked at each time. */
+const clockMsMax = 60_000;
+const lateJobsPerLook = 10;
+
 type BullProcessor = (job: BullJob, token?: string) => Promise<object>;
 
 interface Link {
@@ -211,11 +215,20 @@ class BullRunQueue implements RunQueue {
       const state = await this.#queue.getJobState(run.runId);
       if (state === "completed" || state === "failed") await this.#queue.remove(run.runId);
       // Its time has come by the database's clock; that of the worker that put it back may have been another one.
-      if (state === "delayed") await this.wake(run.runId);
+      if (state === "delayed") await this.wake(run.runId).catch(() => {}); // It woke by itself meanwhile.
       if (state === "completed" || state === "failed" || state === "unknown") gone.push(run);
     }
     await this.add(gone);
+    await this.#wakeLate();
     return gone.length;
+  }
+
+  /** Has jobs come now that a worker put back whose clock was ahead: they were last taken at a time that is still to come. */
+  async #wakeLate(): Promise<void> {
+    for (const job of await this.#queue.getJobs(["delayed"], 0, lateJobsPerLook - 1, false)) {
+      const aheadMs = ((job as BullJob | undefined)?.processedOn ?? 0) - Date.now();
+      if (aheadMs > clockMsMax) await job.promote().catch(() => {}); // It woke by itself meanwhile.
+    }
   }
 
   async setTurn(runId: string, turn: number): Promise<void> {

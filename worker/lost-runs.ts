@@ -66,10 +66,13 @@ export function keepAlive(parts: LifeParts): { stop(): Promise<void> } {
   };
 }
 
+const takenForDead = "Cannot finish the run: its worker was taken for dead, and the step may have had effects";
+
 /** Others have taken this worker for dead and end its runs: nothing that these still do may count. */
 async function beginAnew({ runsUnderWay, worker, workers, log }: LifeParts): Promise<void> {
   log.logger.error({ runs: runsUnderWay.size }, "this worker was taken for dead, and begins anew");
-  for (const abort of runsUnderWay.values()) abort.abort();
+  // Where nobody has taken them over yet, this is how they end.
+  for (const abort of runsUnderWay.values()) abort.abort(new StepvaultError("ERR_WORKER_LOST", takenForDead));
   await beginWorker(workers, worker);
 }
 

@@ -193,15 +193,19 @@ async function resultOf(
     params,
     steps,
     redaction,
+    // Still nothing has happened. A use that was recorded and not confirmed is recorded again.
     resolveSecrets: async (references) =>
-      await parts.vault.secrets.use({
-        projectId,
-        references,
-        runId,
-        stepId: "id" in job.step ? job.step.id : undefined,
-        stepVersion: plan.version,
-        caller: labels?.["agentId"] ?? labels?.["workforceId"],
-      }),
+      await retryDatabase(
+        async () =>
+          await parts.vault.secrets.use({
+            projectId,
+            references,
+            runId,
+            stepId: "id" in job.step ? job.step.id : undefined,
+            stepVersion: plan.version,
+            caller: labels?.["agentId"] ?? labels?.["workforceId"],
+          }),
+      ),
     emit: async (event) =>
       await writer.write(
         event.kind === "started" && claimed.attempt > 1 ? { ...event, attempt: claimed.attempt } : event,

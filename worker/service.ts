@@ -30,11 +30,13 @@ import { endUnusedVersions } from "./unused-versions.ts";
 import { beginWorker, keepAlive, type WorkerIdentity } from "./lost-runs.ts";
 import { createServiceLog, type ServiceLog } from "./log.ts";
 import { processJob } from "./runner.ts";
+import { seldom } from "./seldom.ts";
 
 /** Longer than any run may take, so that waiting ends even when a worker never comes. */
 const resultTimeMsMax = 20 * 60_000;
 const answerMsMax = 2_000;
 const schedulePauseMs = 1_000;
+const queueErrorPauseMs = 5_000;
 const retentionPauseMs = 10 * 60_000;
 
 export class Service {
@@ -147,10 +149,10 @@ export class Service {
     };
     this.#worker = this.queue.process(async (job) => await processJob(parts, job), {
       concurrency: this.config.workerConcurrency,
-      onError: (error) => {
+      onError: seldom(queueErrorPauseMs, (error, times) => {
         // While closing, the database ends connections that the queue still listens on: that is no fault.
-        this.log.logger[this.#closing ? "debug" : "error"]({ err: error }, "the queue reports an error");
-      },
+        this.log.logger[this.#closing ? "debug" : "error"]({ err: error, times }, "the queue reports an error");
+      }),
     });
     await this.#worker.ready();
     const sweep = sweepRuns({

@@ -7,6 +7,7 @@ import { type ErrorCode, errorCodes } from "../error.ts";
 const codesByStatus: Readonly<Record<number, readonly ErrorCode[]>> = {
   400: [
     "ERR_AGENT_INVALID",
+    "ERR_ARGUMENT_SECRET",
     "ERR_AUDIT_HEAD_INVALID",
     "ERR_CLIENT_DEFAULT",
     "ERR_CLIENT_INVALID",
@@ -42,6 +43,7 @@ const codesByStatus: Readonly<Record<number, readonly ErrorCode[]>> = {
     "ERR_SIGN_INVALID",
     "ERR_STEP_SYNTAX",
     "ERR_STEP_TYPESCRIPT",
+    "ERR_USAGE",
   ],
   401: [
     "ERR_KEY_CHECKSUM",

@@ -10,12 +10,20 @@ import { type Config, parseConfig } from "../../protocol/config.ts";
 import { StepvaultError } from "../../protocol/error.ts";
 import { type Actor, operator } from "../../vault/tenancy/actor.ts";
 import { openVault, type Vault } from "../../vault/vault.ts";
+import type { Database } from "../../database/connection.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
 
 export interface TestStore {
   readonly temporary: Temporary;
   readonly vault: Vault;
   dispose(): Promise<void>;
+}
+
+/** What an API stands on: a TestStore, or a whole service's parts. */
+export interface ApiStore {
+  readonly vault: Vault;
+  readonly temporary: { readonly database: Database };
+  dispose?(): Promise<void>;
 }
 
 export interface TestApi {
@@ -46,7 +54,7 @@ export function apiConfig(settings: Record<string, string> = {}): Config["api"] 
 
 /** Starts an API; without a store, whoever asks the vault fails. */
 export async function startApi(
-  store: TestStore | undefined,
+  store: ApiStore | undefined,
   { settings = {}, ...parts }: Partial<ApiParts> & { settings?: Record<string, string> } = {},
 ): Promise<TestApi> {
   const log: string[] = [];

@@ -16,7 +16,7 @@ export interface RandomRequest {
 /** Values that exist, by the name of a field or parameter: `projectId` → ids of projects. */
 export type KnownValues = Readonly<Record<string, readonly string[]>>;
 
-const nastyTexts = [
+export const nastyTexts = [
   "",
   "\0",
   "\ud800",

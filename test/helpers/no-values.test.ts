@@ -137,20 +137,34 @@ describe("a value is found", () => {
     test(`in a job of the queue on ${backend}, and in the log, when a service is closed`, async () => {
       const settings = backend === "Redis" ? { STEPVAULT_REDIS_URL: inject("redisUrl") } : {};
       const stepvault = await openTestService({ ...settings, STEPVAULT_REGION: "au" }, { worker: false });
-      await setSecret(stepvault.service.vault, stepvault.projectId, "KEY", canary);
-      const params = { pasted: `${canary}\0` };
-      const runId = await stepvault.service.submit({
-        projectId: stepvault.projectId,
-        step: { language: "javascript", code: "return 1" },
-        params,
-      });
-      stepvault.service.log.logger.info(`told the log ${canary}`);
+      const { service, projectId } = stepvault;
+      await setSecret(service.vault, projectId, "KEY", canary);
+      const jobId = createId();
+      const step = { language: "javascript", code: "return 1" };
+      await service.queue.addRaw(jobId, { projectId, step, params: { pasted: `${canary}\0` } });
+      service.log.logger.info(`told the log ${canary}`);
       try {
         const message = await stepvault.close().catch((error: unknown) => (error as Error).message);
         expect(message).toMatch(
           backend === "Redis" ? /secret KEY of a project in Redis, hash/ : /in bullmq\.\w+\.data/,
         );
         expect(message).toContain("secret KEY of a project in the service's log");
+      } finally {
+        if (backend === "Redis") await removeJob(jobId);
+      }
+    });
+
+    test(`in a run that was submitted and waits, and not in its job on ${backend}`, async () => {
+      const settings = backend === "Redis" ? { STEPVAULT_REDIS_URL: inject("redisUrl") } : {};
+      const stepvault = await openTestService({ ...settings, STEPVAULT_REGION: "au" }, { worker: false });
+      const { service, projectId } = stepvault;
+      await setSecret(service.vault, projectId, "KEY", canary);
+      const step = { language: "javascript", code: "return 1" } as const;
+      const runId = await service.submit({ projectId, step, params: { pasted: canary } });
+      try {
+        const message = await stepvault.close().catch((error: unknown) => (error as Error).message);
+        expect(message).toMatch(/in stepvault\.runs\.job/);
+        expect(message).not.toMatch(/in Redis|in bullmq/);
       } finally {
         if (backend === "Redis") await removeJob(runId);
       }

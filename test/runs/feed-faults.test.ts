@@ -120,7 +120,12 @@ describe("a PostgreSQL that goes away", () => {
     const viewers = upTo(50).map((i) => new Viewer(feed, run.id, i % 2));
     await runs.print(run, upTo(10).map(String));
     await expect.poll(() => viewers.every(({ seqs }) => seqs.at(-1) === 9)).toBe(true);
-    process.kill(await serverPid(temporary.config.dataDir), "SIGKILL");
+    const killed = await serverPid(temporary.config.dataDir);
+    process.kill(killed, "SIGKILL");
+    // Its connections outlive it for a moment.
+    await expect
+      .poll(async () => await serverPid(temporary.config.dataDir).catch(() => killed), { timeout: 30_000 })
+      .not.toBe(killed);
     await expect.poll(async () => await works(runs, run), { timeout: 30_000 }).toBe(true);
     await runs.finish(run);
     signal.changed(run.id);
