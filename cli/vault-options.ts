@@ -42,13 +42,14 @@ export async function readValue(what: string): Promise<string> {
     if (piped !== "") return piped;
     throw new StepvaultError("ERR_SECRET_VALUE_INVALID", `Cannot read ${what}: stdin is empty`);
   }
-  process.stderr.write(`${what} (not shown): `);
   const unseen = new Writable({ write: (_chunk, _encoding, done) => done() });
   const reader = createInterface({ input: process.stdin, output: unseen, terminal: true });
   try {
     return await new Promise((resolve, reject) => {
       reader.on("SIGINT", () => reject(new Interrupted(130)));
       reader.question("", resolve);
+      // After the terminal was told not to echo: somebody may type the moment that they are asked.
+      process.stderr.write(`${what} (not shown): `);
     });
   } finally {
     reader.close();
