@@ -24,6 +24,7 @@ import type { DatabaseLog, Queryable, Server, Transactional } from "./server.ts"
 
 const connectMsMax = 10_000;
 const poolCloseMsMax = 5_000;
+const statementsMax = 500;
 /**
  * A connection may be dead without having been told. A statement that has no answer for so long is given up, and its
  * connection with it: sooner than others take a worker for dead that could not say that it lives.
@@ -70,6 +71,7 @@ export class Database implements Queryable, Transactional {
   readonly #server: Server;
   readonly #log: DatabaseLog;
   readonly #pools = new Set<Pool>();
+  readonly #statements = new Map<string, string>();
   readonly #listeners = new Set<Listener>();
   #closed: Promise<void> | undefined;
 
@@ -118,10 +120,19 @@ export class Database implements Queryable, Transactional {
   /** Runs one statement on any connection. Throws ERR_DATABASE. */
   async query<Row extends QueryResultRow>(text: string, values: unknown[] = []): Promise<QueryResult<Row>> {
     try {
-      return await this.pool.query<Row>(text, values);
+      return await this.pool.query<Row>({ name: this.#nameOf(text), text, values });
     } catch (error) {
       throw toDatabaseError("run a statement", error);
     }
+  }
+
+  /** By its name a connection keeps a statement's plan. Those of our code are some hundred; what is made up is not kept. */
+  #nameOf(text: string): string | undefined {
+    const known = this.#statements.get(text);
+    if (known !== undefined || this.#statements.size >= statementsMax) return known;
+    const name = `s${this.#statements.size}`;
+    this.#statements.set(text, name);
+    return name;
   }
 
   /** Runs `work` between BEGIN and COMMIT on one connection; any error rolls back and is thrown on, PostgreSQL's as ERR_DATABASE. */

@@ -111,6 +111,8 @@ interface Link {
   /** For callers: its methods throw ERR_REDIS where that is the trouble, and do not wait for long. */
   queue(name: string): Queue;
   worker(name: string, processor: BullProcessor, concurrency: number): Worker;
+  /** Ends locks of jobs that were taken by a clock that was ahead, where the server does not end them by its own. */
+  unlockLate?(name: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -137,6 +139,14 @@ async function linkToPostgres(database: Database): Promise<Link> {
         concurrency,
         ...locks,
       }) as unknown as Worker,
+    async unlockLate(name) {
+      // A worker renews its locks all the time: one that lives beyond that is no worker's that could not do so.
+      await pool.query(
+        `update job set locked_until_ms = 0 where queue = $1 and state = 'active'
+         and locked_until_ms > extract(epoch from now()) * 1000 + $2`,
+        [name, lockDurationMs + clockMsMax],
+      );
+    },
     close: async () => await pool.end(),
   };
 }
@@ -219,12 +229,13 @@ class BullRunQueue implements RunQueue {
       if (state === "completed" || state === "failed" || state === "unknown") gone.push(run);
     }
     await this.add(gone);
-    await this.#wakeLate();
+    await this.#freeLate();
     return gone.length;
   }
 
-  /** Has jobs come now that a worker put back whose clock was ahead: they were last taken at a time that is still to come. */
-  async #wakeLate(): Promise<void> {
+  /** Frees jobs of a worker whose clock was ahead: they were last taken, or are locked until, a time that is still to come. */
+  async #freeLate(): Promise<void> {
+    await this.#link.unlockLate?.(this.name);
     for (const job of await this.#queue.getJobs(["delayed"], 0, lateJobsPerLook - 1, false)) {
       const aheadMs = ((job as BullJob | undefined)?.processedOn ?? 0) - Date.now();
       if (aheadMs > clockMsMax) await job.promote().catch(() => {}); // It woke by itself meanwhile.
@@ -271,9 +282,14 @@ class BullRunQueue implements RunQueue {
             .map(([, value]) => decodePayload(value)),
       });
       if ("result" in outcome) return encodePayload(outcome.result);
-      if (outcome.turn !== undefined) await job.changePriority({ priority: priorityOf(outcome.turn) });
-      // PostgreSQL takes whole milliseconds only, and the job would fail.
-      await job.moveToDelayed(Date.now() + Math.ceil(outcome.againMs), token);
+      try {
+        if (outcome.turn !== undefined) await job.changePriority({ priority: priorityOf(outcome.turn) });
+        // PostgreSQL takes whole milliseconds only, and the job would fail.
+        await job.moveToDelayed(Date.now() + Math.ceil(outcome.againMs), token);
+      } catch (error) {
+        // As an error of the job's it would end the job. Without one its lock ends, and it comes again.
+        onError(error as Error);
+      }
       throw new DelayedError();
     };
     const worker = this.#link.worker(this.name, process, concurrency);

@@ -108,15 +108,6 @@ export async function loadStep(
   };
 }
 
-/** What the steps of a project may reach at most; undefined when it says nothing. */
-export async function loadProjectNetwork(database: Database, projectId: string): Promise<NetworkPolicy | undefined> {
-  const { rows } = await database.query<{ network: NetworkPolicy | null }>(
-    "select network from projects where id = $1",
-    [projectId],
-  );
-  return rows[0]?.network ?? undefined;
-}
-
 function unknownStep(which: string): StepvaultError {
   return new StepvaultError("ERR_STEP_UNKNOWN", `Cannot find the step: this project has no step ${which}`);
 }

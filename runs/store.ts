@@ -4,7 +4,15 @@
  * taken for dead writes nothing any more. Takes only redacted data. docs/runs.md has the states.
  */
 import type { Database } from "../database/connection.ts";
-import type { FinalStatus, Json, RunEvent, RunEventBody, RunResult, RunStatus } from "../protocol/job.ts";
+import type {
+  FinalStatus,
+  Json,
+  NetworkPolicy,
+  RunEvent,
+  RunEventBody,
+  RunResult,
+  RunStatus,
+} from "../protocol/job.ts";
 import type { Redacted } from "../protocol/redacted.ts";
 
 /** A run that a worker holds. `day` is what its events are kept by. */
@@ -15,6 +23,8 @@ export interface HeldRun {
 }
 
 export interface ClaimedRun extends HeldRun {
+  /** What the project allows all its steps; null when it says nothing. */
+  readonly projectNetwork: NetworkPolicy | null;
   /** As it was submitted. */
   readonly job: Json;
   /** 1 for the first. */
@@ -66,12 +76,13 @@ export class RunStore {
     workerId: string,
     { inTurn = false }: { inTurn?: boolean } = {},
   ): Promise<Claim> {
-    const { rows } = await this.#database.query<{ day: string; job: Json; attempt: number; nextSeq: number }>(
+    const { rows } = await this.#database.query<Omit<ClaimedRun, "id" | "workerId">>(
       `update runs set ${claimed}
        where id = $1 and project_id = $2 and status = 'queued' and cancel_requested_at is null and dispatched_at is not null
          and coalesce(run_at <= now(), true)
          and (not $4 or turn <= (select min(turn) from runs where status = 'queued' and dispatched_at is not null))
-       returning day::text, job, attempt, ${nextSeq("runs")}`,
+       returning day::text, job, attempt, ${projectNetwork("runs")},
+                 case when attempt = 1 then 0 else ${lastSeq("runs")} + 1 end as "nextSeq"`,
       [runId, projectId, workerId, inTurn],
     );
     const row = rows[0];
@@ -107,7 +118,7 @@ export class RunStore {
     if (taken.rows.length === 0) return [];
     // By a statement of its own: it must see what the other worker wrote until it lost the runs.
     const { rows } = await this.#database.query<Omit<ClaimedRun, "workerId">>(
-      `select id, day::text, job, attempt, ${nextSeq("r")} from runs r where id = any($1) and worker_id = $2`,
+      `select id, day::text, job, attempt, ${projectNetwork("r")}, ${nextSeq("r")} from runs r where id = any($1) and worker_id = $2`,
       [taken.rows.map(({ id }) => id), workerId],
     );
     return rows.map((row) => ({ ...row, workerId }));
@@ -261,7 +272,16 @@ export class RunStore {
 }
 
 function nextSeq(run: string): string {
-  return `(select coalesce(max(e.seq) + 1, 0) from run_events e where e.run_day = ${run}.day and e.run_id = ${run}.id)::int as "nextSeq"`;
+  return `${lastSeq(run)} + 1 as "nextSeq"`;
+}
+
+/** -1 while there are none. */
+function lastSeq(run: string): string {
+  return `(select coalesce(max(e.seq), -1) from run_events e where e.run_day = ${run}.day and e.run_id = ${run}.id)::int`;
+}
+
+function projectNetwork(run: string): string {
+  return `(select p.network from projects p where p.id = ${run}.project_id) as "projectNetwork"`;
 }
 
 function columns(events: readonly StoredEvent[]): unknown[][] {

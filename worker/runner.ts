@@ -174,7 +174,8 @@ async function resultOf(
   try {
     job = parseJob(claimed.job);
     // Nothing has happened yet: a database that is away for a moment must not end the run.
-    plan = await retryDatabase(async () => await planStep(parts.database, job, parts.limitMaxima));
+    const allowed = { maxima: parts.limitMaxima, projectNetwork: claimed.projectNetwork ?? undefined };
+    plan = await retryDatabase(async () => await planStep(parts.database, job, allowed));
     const needed = job.after === undefined ? [] : await retryDatabase(async () => await parts.store.listNeeds(runId));
     steps = { ...outputsOf(needed), ...job.steps };
   } catch (error) {

@@ -4,9 +4,9 @@
  */
 import type { Database } from "../database/connection.ts";
 import { StepvaultError } from "../protocol/error.ts";
-import type { Job, Json, Language, NetworkPolicy } from "../protocol/job.ts";
+import type { AdHocStep, Job, Json, Language, NetworkPolicy } from "../protocol/job.ts";
 import { limitNames, type Limits, limitTable, type StepLimits } from "../protocol/limits.ts";
-import { loadProjectNetwork, loadStep } from "../runs/steps.ts";
+import { loadStep } from "../runs/steps.ts";
 
 export interface StepPlan {
   /** Of a saved step, the version that was loaded: a newer one may have been saved since. */
@@ -21,13 +21,15 @@ export interface StepPlan {
 }
 
 /** Throws ERR_STEP_UNKNOWN or ERR_LIMIT_TOO_HIGH. */
-export async function planStep(database: Database, job: Job, maxima: Limits): Promise<StepPlan> {
-  const [step, projectNetwork] = await Promise.all([
-    "code" in job.step ? job.step : loadStep(database, job.projectId, job.step),
-    loadProjectNetwork(database, job.projectId),
-  ]);
+export async function planStep(
+  database: Database,
+  job: Job,
+  { maxima, projectNetwork }: { maxima: Limits; projectNetwork?: NetworkPolicy | undefined },
+): Promise<StepPlan> {
+  const step: AdHocStep & { version?: number } =
+    "code" in job.step ? job.step : await loadStep(database, job.projectId, job.step);
   return {
-    ...("version" in step && { version: step.version }),
+    version: step.version,
     language: step.language,
     code: step.code,
     inputs: step.inputs ?? {},

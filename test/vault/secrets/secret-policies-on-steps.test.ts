@@ -243,14 +243,14 @@ describe("a run", () => {
     const first = await world.saveStep(support, person("builder"));
     const { limitMaxima } = parseConfig({});
     const job = { projectId: support, step: { id: first } };
-    const plan = await planStep(world.database, job, limitMaxima);
+    const plan = await planStep(world.database, job, { maxima: limitMaxima });
     await world.saveStep(support, person("editor"), first);
     await keep({ roles: ["editor"] });
     expect(plan.version).toBe(1);
     expect(await ways({ stepId: first, stepVersion: plan.version })).toBe(refused);
-    expect((await planStep(world.database, job, limitMaxima)).version).toBe(2);
+    expect((await planStep(world.database, job, { maxima: limitMaxima })).version).toBe(2);
     const sent = { projectId: support, step: { language: "javascript", code: "" } } as const;
-    expect((await planStep(world.database, sent, limitMaxima)).version).toBeUndefined();
+    expect((await planStep(world.database, sent, { maxima: limitMaxima })).version).toBeUndefined();
   });
 
   test("is not of the step or the agent that its labels name", async () => {
