@@ -62,6 +62,25 @@ describe("json columns", () => {
   });
 });
 
+describe("query()", () => {
+  test("plans anew once a migration has changed what a kept plan stands on", async () => {
+    const { database } = temporary;
+    await database.query("create table planned (id int, note text)");
+    const select = "select * from planned where id = $1";
+    const insert = "insert into planned (id, note) values ($1, $2)";
+    await database.query(insert, [1, "a"]);
+    expect((await database.query(select, [1])).rows).toEqual([{ id: 1, note: "a" }]);
+    await database.query(
+      "alter table planned add more int; alter table planned alter note type json using to_json(note)",
+    );
+    for (const id of [2, 3]) {
+      await database.query(insert, [id, '["b"]']);
+      expect((await database.query(select, [id])).rows).toEqual([{ id, note: ["b"], more: null }]);
+    }
+    await database.query("drop table planned");
+  });
+});
+
 describe("transaction()", () => {
   test("keeps nothing when its work throws, and throws that error on", async () => {
     const { database } = temporary;

@@ -121,13 +121,13 @@ describe("a value is found", () => {
     ["bytea", "bytea", Buffer.from(`\0\u0001${canary}`)],
     ["list", "text[]", ["other", canary]],
     ["list of bytes", "bytea[]", [Buffer.from(canary)]],
-  ])("in a column of %s, of any schema", async (_, type, value) => {
+  ])("in a column of %s, of any schema", async (name, type, value) => {
     const { database } = temporary;
     await database.query("create schema if not exists planted");
-    await database.query(`create table planted."In here" ("A column" ${type})`);
-    await database.query(`insert into planted."In here" values ($1)`, [value]);
+    await database.query(`create table planted."In ${name}" ("A column" ${type})`);
+    await database.query(`insert into planted."In ${name}" values ($1)`, [value]);
     try {
-      expect(await messageOf()).toContain('secret KEY of a project in planted."In here".A column');
+      expect(await messageOf()).toContain(`secret KEY of a project in planted."In ${name}".A column`);
     } finally {
       await database.query("drop schema planted cascade");
     }

@@ -79,6 +79,7 @@ describe("a listening connection", () => {
       await sleep(5);
     }
     await runs.finish(run);
+    signal.changed(run.id);
     written.abort();
     await cutting;
     await Promise.all(viewers.map(({ ended }) => ended));
