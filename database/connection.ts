@@ -17,6 +17,7 @@ import {
 import type { Config } from "../protocol/config.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import { openEmbedded } from "./embedded.ts";
+import { mayBeStale, PreparedClient } from "./prepared-client.ts";
 import { toDatabaseError } from "./errors.ts";
 import { Listener, type ListenHandlers } from "./listener.ts";
 import { migrate } from "./migrations.ts";
@@ -24,7 +25,6 @@ import type { DatabaseLog, Queryable, Server, Transactional } from "./server.ts"
 
 const connectMsMax = 10_000;
 const poolCloseMsMax = 5_000;
-const statementsMax = 500;
 /**
  * A connection may be dead without having been told. A statement that has no answer for so long is given up, and its
  * connection with it: sooner than others take a worker for dead that could not say that it lives.
@@ -71,8 +71,6 @@ export class Database implements Queryable, Transactional {
   readonly #server: Server;
   readonly #log: DatabaseLog;
   readonly #pools = new Set<Pool>();
-  readonly #statements = new Map<string, string>();
-  #namesGiven = 0;
   readonly #listeners = new Set<Listener>();
   #closed: Promise<void> | undefined;
 
@@ -88,6 +86,7 @@ export class Database implements Queryable, Transactional {
     const searchPath = `-c search_path=${schema}`;
     const pool = new Pool({
       ...clientConfig,
+      Client: PreparedClient,
       options: clientConfig.options === undefined ? searchPath : `${clientConfig.options} ${searchPath}`,
       application_name: applicationName,
       max: connectionsMax,
@@ -118,37 +117,16 @@ export class Database implements Queryable, Transactional {
     return listener;
   }
 
-  /**
-   * Runs one statement on any connection. One with values is prepared under a name, so that each connection keeps its plan;
-   * a migration may make such a plan stale, and then the statement is run once more without it. Throws ERR_DATABASE.
-   */
+  /** Runs one statement on any connection; once more when a migration has made its plan stale. Throws ERR_DATABASE. */
   async query<Row extends QueryResultRow>(text: string, values: unknown[] = []): Promise<QueryResult<Row>> {
-    // What has no values may be several statements, which cannot be prepared.
-    const name = values.length === 0 ? undefined : this.#nameOf(text);
     try {
-      return await this.pool.query<Row>({ name, text, values }).catch(async (error: unknown) => {
-        if (name === undefined || !mayBeStale(error)) throw error;
-        this.#forgetName(text, name);
-        return await this.pool.query<Row>(text, values);
+      return await this.pool.query<Row>(text, values).catch(async (error: unknown) => {
+        if (!mayBeStale(error)) throw error;
+        return await this.pool.query<Row>({ text, values });
       });
     } catch (error) {
       throw toDatabaseError("run a statement", error);
     }
-  }
-
-  /** Those of our code are some hundred; what is made up is not kept. */
-  #nameOf(text: string): string | undefined {
-    const known = this.#statements.get(text);
-    if (known !== undefined || this.#namesGiven >= statementsMax) return known;
-    this.#namesGiven += 1;
-    const name = `s${this.#namesGiven}`;
-    this.#statements.set(text, name);
-    return name;
-  }
-
-  /** The next use prepares it anew, under another name. */
-  #forgetName(text: string, name: string): void {
-    if (this.#statements.get(text) === name) this.#statements.delete(text);
   }
 
   /** Runs `work` between BEGIN and COMMIT on one connection; any error rolls back and is thrown on, PostgreSQL's as ERR_DATABASE. */
@@ -193,11 +171,6 @@ export class Database implements Queryable, Transactional {
 }
 
 function ignore(): void {}
-
-/** Its tables have changed since it was prepared: found before anything is done, as "feature not supported" or an error of types. */
-function mayBeStale(error: unknown): boolean {
-  return error instanceof DatabaseError && /^(0A000|42...)$/.test(error.code ?? "");
-}
 
 /** Errors that pg did not make: ours, or a bug in `work`, which must not be reported as the database's fault. */
 function isOurs(error: unknown): boolean {

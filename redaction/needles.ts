@@ -50,10 +50,15 @@ const LIES_WITHIN = /^(?:.{1,5}|[a-z0-9+#;{}]{1,11})$/is;
 
 class NeedleSet {
   readonly meanings: Meaning[] = [];
-  readonly automaton = new Automaton();
+  #automaton: Automaton | undefined;
   /** All needles. */
   readonly all: Uint8Array[] = [];
   longest = 0;
+
+  /** Made when it is first asked for: most redactors have no needles in most lanes, and many have none at all. */
+  get automaton(): Automaton {
+    return (this.#automaton ??= new Automaton());
+  }
 
   get size(): number {
     return this.all.length;

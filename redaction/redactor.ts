@@ -87,6 +87,7 @@ export class Redactor {
 
   /** A whole text: what it ends with counts as the end of a stream. */
   text(text: string): string {
+    if (this.#names.length === 0) return text;
     const bytes = encodeText(text);
     if (this.#spansOf(bytes).length === 0) return text;
     const masker = new Masker(this.#restarted(), this.#onMask);
@@ -187,6 +188,7 @@ export class Redactor {
 
   /** All spans of a whole text, not yet merged over lanes. */
   #spansOf(bytes: Uint8Array): Span[] {
+    if (this.#names.length === 0) return [];
     const scanner = this.#restarted();
     for (let from = 0; from < bytes.length; from += BLOCK_MAX) {
       scanner.read(bytes.length <= BLOCK_MAX ? bytes : bytes.subarray(from, from + BLOCK_MAX), false);

@@ -228,7 +228,7 @@ export class Scanner {
     this.#running = [...this.#lanes.values()];
     this.#collectors = Array.from(this.#lanes.keys(), (kind) => this.#collector(kind, LANES.indexOf(kind)));
     this.#keepsHistory = this.#lanes.has("rawShort") || this.#lanes.has("strict");
-    this.#history.keep(this.#store.holdMax + BLOCK_MAX + 2);
+    if (this.#keepsHistory) this.#history.keep(this.#store.holdMax + BLOCK_MAX + 2);
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Database } from "../database/connection.ts";
 import type { Listener } from "../database/listener.ts";
-import { feedChannel } from "./feed-signal.ts";
+import { eventsChannel } from "./run-signal.ts";
 
 /** Viewers come and go; opening a connection each time would be slower than a look at the database. */
 const lingerMs = 30_000;
@@ -30,7 +30,7 @@ export class FeedListener {
   /** Listens, if it does not yet. */
   start(): void {
     clearTimeout(this.#linger);
-    this.#listener ??= this.#database.listen(feedChannel, {
+    this.#listener ??= this.#database.listen(eventsChannel, {
       onMessage: (payload) => {
         for (const runId of payload.split(",")) this.#handlers.onChanged(runId);
       },

@@ -25,8 +25,8 @@ import { checkRedis } from "./redis-check.ts";
 import { answeringInTime, forgetCommand } from "./redis-failure.ts";
 
 const schema = "bullmq";
-/** Finished jobs that the queue keeps, for those who wait for a result there; the run itself is in the database. */
-const finishedJobsKept = { age: 3_600, count: 10_000 };
+/** Ended jobs that an orchestrator waits for in the queue. Of runs that were submitted here nobody does: they are in the database. */
+const endedJobsKept = { age: 3_600, count: 10_000 };
 /** A worker that does not renew its lock for this long is taken for dead; others look for such jobs that often. */
 const lockDurationMs = 20_000;
 const stalledIntervalMs = 10_000;
@@ -181,7 +181,8 @@ function withoutCommands<T extends QueueBase>(queue: T): T {
 /** Often: a run that is taken for dead ends by runs/store.ts, never by a count of the queue's. */
 const stalledCountMax = 1_000;
 const locks = { lockDuration: lockDurationMs, stalledInterval: stalledIntervalMs, maxStalledCount: stalledCountMax };
-const defaultJobOptions = { removeOnComplete: finishedJobsKept, removeOnFail: finishedJobsKept };
+/** To keep ended jobs costs PostgreSQL more than all else that it does with one. */
+const defaultJobOptions = { removeOnComplete: true, removeOnFail: true };
 
 class BullRunQueue implements RunQueue {
   readonly name: string;
@@ -216,7 +217,8 @@ class BullRunQueue implements RunQueue {
   }
 
   async addRaw(jobId: string, payload: object): Promise<void> {
-    await this.#queue.add(runJobName, encodePayload(payload), { jobId });
+    const kept = { removeOnComplete: endedJobsKept, removeOnFail: endedJobsKept };
+    await this.#queue.add(runJobName, encodePayload(payload), { jobId, ...kept });
   }
 
   async restore(runs: readonly QueuedRun[]): Promise<number> {

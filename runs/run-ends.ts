@@ -5,16 +5,10 @@
  */
 import type { Database } from "../database/connection.ts";
 import type { Listener } from "../database/listener.ts";
-import { FeedSignal } from "./feed-signal.ts";
+import { endsChannel } from "./run-signal.ts";
 
-const channel = "stepvault_run_ends";
 const lookMs = 1_000;
 const runsPerLook = 1_000;
-
-/** What a worker tells ends by. */
-export function endSignal(database: Database): FeedSignal {
-  return new FeedSignal(database, channel);
-}
 
 export class RunEnds {
   #database: Database;
@@ -50,7 +44,7 @@ export class RunEnds {
     const waits = this.#waits.get(runId) ?? new Set();
     waits.add(done);
     this.#waits.set(runId, waits);
-    this.#listener ??= this.#database.listen(channel, {
+    this.#listener ??= this.#database.listen(endsChannel, {
       onMessage: (payload) => {
         for (const id of payload.split(",")) this.#tell(id);
       },

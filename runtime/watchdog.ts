@@ -10,6 +10,8 @@ const pollMs = 50;
 /** Linux counts processor time in ticks of 10 ms, whatever the kernel's own rate (USER_HZ). */
 const tickMs = 10;
 const pageBytes = 4_096;
+/** Of /proc/<pid>/stat, counted from behind the name: proc_pid_stat(5) has utime as its 14th, stime 15th and rss 24th field. */
+const [utimeField, stimeField, rssField] = [11, 12, 21];
 
 /** What a host may use beyond the step's own memory: garbage, copies on the bridge, compiled code. */
 const overheadBytes = 192 * 1024 * 1024;
@@ -25,8 +27,10 @@ export function readUsage(pid: number): ProcessUsage | undefined {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The second field is the program's name in brackets and may hold blanks: count from after it.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const residentPages = Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]);
-    return { cpuMs: (Number(fields[11]) + Number(fields[12])) * tickMs, residentBytes: residentPages * pageBytes };
+    return {
+      cpuMs: (Number(fields[utimeField]) + Number(fields[stimeField])) * tickMs,
+      residentBytes: Number(fields[rssField]) * pageBytes,
+    };
   } catch {
     return undefined;
   }

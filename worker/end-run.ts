@@ -7,7 +7,7 @@ import { type FinalStatus, parseJob, type Retry, type RunResult } from "../proto
 import type { Redacted } from "../protocol/redacted.ts";
 import { dispatchHeld } from "../runs/dispatch.ts";
 import { EventWriter } from "../runs/event-writer.ts";
-import type { FeedSignal } from "../runs/feed-signal.ts";
+import type { RunSignal } from "../runs/run-signal.ts";
 import type { RunQueue } from "../runs/queue.ts";
 import { retryDatabase } from "../runs/retry.ts";
 import { loadStep } from "../runs/steps.ts";
@@ -21,9 +21,7 @@ export interface EndingParts {
   readonly store: RunStore;
   readonly queue: RunQueue;
   readonly workers: WorkerWatch;
-  /** Of new events. */
-  readonly signal: FeedSignal;
-  readonly endSignal: FeedSignal;
+  readonly signal: RunSignal;
   readonly log: Pick<ServiceLog, "logger">;
   /** Runs that this process ended, by their status. */
   readonly ended: Map<FinalStatus, number>;
@@ -87,10 +85,9 @@ async function retryOf({ database }: EndingParts, run: ClaimedRun): Promise<Retr
 }
 
 function followUp(parts: EndingParts, { runId, status }: RunResult, ended: EndedRun): void {
-  const { database, queue, signal, endSignal, log } = parts;
+  const { database, queue, signal, log } = parts;
   parts.ended.set(status, (parts.ended.get(status) ?? 0) + 1);
-  endSignal.changed(runId);
-  signal.changed(runId);
+  signal.ended(runId);
   const tell = (error: unknown): void =>
     log.logger.warn({ runId, err: error }, "what waits for a run was not told of its end; the next look finds it");
   if (ended.othersWait) void dispatchHeld({ database, queue }, ended.projectId).catch(tell);

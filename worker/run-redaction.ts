@@ -8,15 +8,14 @@ import type { Json, RunEventBody, RunResult, RedactionCount, Usage } from "../pr
 import { statusOfError } from "../protocol/job.ts";
 import type { Redacted } from "../protocol/redacted.ts";
 import type { SecretValue } from "../protocol/secret.ts";
-import { createRedactor, type Redactor } from "../redaction/redactor.ts";
+import { createRedactor, type RedactionStream, type Redactor } from "../redaction/redactor.ts";
 import type { SandboxEvent } from "../runtime/sandbox.ts";
 
-const channels = ["stdout", "stderr"] as const;
-type Channel = (typeof channels)[number];
+type Channel = "stdout" | "stderr";
 
 export class RunRedaction {
   readonly redactor: Redactor = createRedactor([]);
-  #streams = { stdout: this.redactor.stream(), stderr: this.redactor.stream() };
+  readonly #streams = new Map<Channel, RedactionStream>();
 
   /** Must be called before the step can say anything. */
   addSecrets(values: readonly SecretValue[]): void {
@@ -29,18 +28,20 @@ export class RunRedaction {
       if (event.kind !== "stdout" && event.kind !== "stderr") {
         return [this.redactor.value(event) as Redacted<RunEventBody>];
       }
-      return printed(event.kind, this.#streams[event.kind].write(event.text));
+      let stream = this.#streams.get(event.kind);
+      if (stream === undefined) this.#streams.set(event.kind, (stream = this.redactor.stream()));
+      return printed(event.kind, stream.write(event.text));
     });
   }
 
   /** What tells nothing of what is held back, for a viewer who waits while the step is silent. */
   release(): Redacted<RunEventBody>[] {
-    return this.#closed(() => channels.flatMap((channel) => printed(channel, this.#streams[channel].release())));
+    return this.#closed(() => [...this.#streams].flatMap(([channel, stream]) => printed(channel, stream.release())));
   }
 
   /** What was held back, once nothing more can come. */
   end(): Redacted<RunEventBody>[] {
-    return this.#closed(() => channels.flatMap((channel) => printed(channel, this.#streams[channel].end())));
+    return this.#closed(() => [...this.#streams].flatMap(([channel, stream]) => printed(channel, stream.end())));
   }
 
   /** A run that succeeded. Throws ERR_OUTPUT_NOT_JSON for text that is not JSON. */

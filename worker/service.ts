@@ -11,12 +11,12 @@ import type { FinalStatus, JobInput, RunResult } from "../protocol/job.ts";
 import { detectLayers, requireLayers } from "../runtime/layers.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
 import { openQueue, type RunQueue, type RunWorker } from "../runs/queue.ts";
-import { FeedSignal } from "../runs/feed-signal.ts";
 import { LiveFeed } from "../runs/live-feed.ts";
 import { lookAgain } from "../runs/look-again.ts";
 import { makePartitions } from "../runs/partitions.ts";
 import { maintainRuns } from "../runs/retention.ts";
-import { endSignal, RunEnds } from "../runs/run-ends.ts";
+import { RunEnds } from "../runs/run-ends.ts";
+import { RunSignal } from "../runs/run-signal.ts";
 import { Runs } from "../runs/runs.ts";
 import { RunStore } from "../runs/store.ts";
 import { Schedules, submitDue } from "../runs/schedules.ts";
@@ -54,7 +54,7 @@ export class Service {
   #closing = false;
   #feed: LiveFeed;
   #ends: RunEnds;
-  #signals: { readonly events: FeedSignal; readonly ends: FeedSignal };
+  #signal: RunSignal;
   #workers: WorkerWatch;
   #identity: WorkerIdentity = { id: "" };
   #ended = new Map<FinalStatus, number>();
@@ -71,7 +71,7 @@ export class Service {
     this.store = new RunStore(parts.database);
     this.#feed = new LiveFeed(parts.database);
     this.#ends = new RunEnds(parts.database);
-    this.#signals = { events: new FeedSignal(parts.database), ends: endSignal(parts.database) };
+    this.#signal = new RunSignal(parts.database);
     this.#workers = new WorkerWatch(parts.database);
     this.runs = new Runs({
       database: parts.database,
@@ -138,8 +138,7 @@ export class Service {
       queue: this.queue,
       workers: this.#workers,
       worker: this.#identity,
-      signal: this.#signals.events,
-      endSignal: this.#signals.ends,
+      signal: this.#signal,
       sandbox: this.#sandbox,
       log: this.log,
       limitMaxima: this.config.limitMaxima,
@@ -261,8 +260,7 @@ export class Service {
     if (this.#identity.id !== "") await this.#workers.end(this.#identity.id).catch(() => {});
     await this.#ends.close();
     await this.#feed.close();
-    await this.#signals.events.close();
-    await this.#signals.ends.close();
+    await this.#signal.close();
     await this.#sandbox.close();
     await this.queue.close();
     await this.database.close();

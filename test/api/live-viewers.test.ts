@@ -8,20 +8,20 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { firstWanted, sendEvents, streamHeaders } from "../../api/event-stream.ts";
-import { FeedSignal } from "../../runs/feed-signal.ts";
+import { RunSignal } from "../../runs/run-signal.ts";
 import { LiveFeed } from "../../runs/live-feed.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
 import { FeedRuns, upTo, type WrittenRun } from "../runs/feed-runs.ts";
 
 let temporary: Temporary;
 let runs: FeedRuns;
-let signal: FeedSignal;
+let signal: RunSignal;
 let feed: LiveFeed;
 let server: Server;
 beforeAll(async () => {
   temporary = await openTemporary();
   runs = await FeedRuns.open(temporary.database);
-  signal = new FeedSignal(temporary.database);
+  signal = new RunSignal(temporary.database);
   // Once an hour it would look by itself: what is seen here is seen by signals.
   feed = new LiveFeed(temporary.database, { lookMs: 3_600_000 });
   server = createServer((request, response) => void answer(request, response));

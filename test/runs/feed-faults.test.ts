@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { StepvaultError } from "../../protocol/error.ts";
-import { FeedSignal } from "../../runs/feed-signal.ts";
+import { RunSignal } from "../../runs/run-signal.ts";
 import { LiveFeed, type LiveFeedOptions } from "../../runs/live-feed.ts";
 import { openTemporary, serverPid, type Temporary } from "../database/temporary.ts";
 import { CountedSource, FeedRuns, upTo, Viewer, type WrittenRun } from "./feed-runs.ts";
@@ -15,13 +15,13 @@ const neverMs = 3_600_000;
 
 let temporary: Temporary;
 let runs: FeedRuns;
-let signal: FeedSignal;
+let signal: RunSignal;
 const feeds: LiveFeed[] = [];
 const stopped: number[] = [];
 beforeAll(async () => {
   temporary = await openTemporary();
   runs = await FeedRuns.open(temporary.database);
-  signal = new FeedSignal(temporary.database);
+  signal = new RunSignal(temporary.database);
 });
 afterEach(async () => {
   for (const pid of stopped.splice(0)) resume(pid);

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
 import { pageBytesMax } from "../../runs/event-source.ts";
-import { feedChannel, FeedSignal } from "../../runs/feed-signal.ts";
+import { eventsChannel, RunSignal } from "../../runs/run-signal.ts";
 import { LiveFeed, type LiveFeedOptions, seqMax } from "../../runs/live-feed.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
 import { CountedSource, FeedRuns, upTo, Viewer, type WrittenRun } from "./feed-runs.ts";
@@ -17,12 +17,12 @@ const neverMs = 3_600_000;
 
 let temporary: Temporary;
 let runs: FeedRuns;
-let signal: FeedSignal;
+let signal: RunSignal;
 const feeds: LiveFeed[] = [];
 beforeAll(async () => {
   temporary = await openTemporary();
   runs = await FeedRuns.open(temporary.database);
-  signal = new FeedSignal(temporary.database);
+  signal = new RunSignal(temporary.database);
 });
 afterEach(async () => {
   for (const feed of feeds.splice(0)) await feed.close();
@@ -56,7 +56,7 @@ async function listening(): Promise<void> {
 async function countListeners(): Promise<number> {
   const { rows } = await temporary.database.query(
     "select 1 from pg_stat_activity where application_name = 'stepvault-listener' and query in ($1, 'select 1') and state = 'idle'",
-    [`listen "${feedChannel}"`],
+    [`listen "${eventsChannel}"`],
   );
   return rows.length;
 }
@@ -152,7 +152,8 @@ describe("signals of new events", () => {
     const viewer = new Viewer(feed, run.id);
     await listening();
     const payloads = ["", ",,,", "\u{1F389}'\"\\", "x".repeat(7_999), ",".repeat(7_999), createId(), "__proto__"];
-    for (const payload of payloads) await temporary.database.query("select pg_notify($1, $2)", [feedChannel, payload]);
+    for (const payload of payloads)
+      await temporary.database.query("select pg_notify($1, $2)", [eventsChannel, payload]);
     await temporary.database.query("select pg_notify('other', $1)", [run.id]);
     expect(feed.count()).toEqual({ viewers: 1, runs: 1 });
     await print(run, "still here");
@@ -177,7 +178,7 @@ describe("signals of new events", () => {
   test("of a thousand runs go out in few messages, each of them small enough", async () => {
     const heard: string[] = [];
     const connected = Promise.withResolvers<void>();
-    const listener = temporary.database.listen(feedChannel, {
+    const listener = temporary.database.listen(eventsChannel, {
       onMessage: (payload) => heard.push(payload),
       onConnected: connected.resolve,
     });
@@ -197,7 +198,7 @@ describe("signals of new events", () => {
       statements += 1;
       return await new Promise(() => {});
     };
-    const deaf = new FeedSignal({ query });
+    const deaf = new RunSignal({ query });
     for (let i = 0; i < 25_000; i += 1) deaf.changed(createId());
     await sleep(20);
     for (let i = 0; i < 25_000; i += 1) deaf.changed(createId());

@@ -6,10 +6,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
 import type { RunResult } from "../../protocol/job.ts";
-import type { FeedSignal } from "../../runs/feed-signal.ts";
+import { RunSignal } from "../../runs/run-signal.ts";
 import type { LiveFeed } from "../../runs/live-feed.ts";
 import type { RunQueue } from "../../runs/queue.ts";
-import { endSignal, RunEnds } from "../../runs/run-ends.ts";
+import { RunEnds } from "../../runs/run-ends.ts";
 import { Runs } from "../../runs/runs.ts";
 import { RunStore } from "../../runs/store.ts";
 import { recordRuns } from "../../runs/submit.ts";
@@ -30,10 +30,10 @@ afterAll(async () => await temporary.dispose());
 
 let ends: RunEnds;
 let runs: Runs;
-let signal: FeedSignal;
+let signal: RunSignal;
 beforeEach(() => {
   ends = new RunEnds(temporary.database);
-  signal = endSignal(temporary.database);
+  signal = new RunSignal(temporary.database);
   runs = new Runs({ database: temporary.database, ends, queue: {} as RunQueue, feed: {} as LiveFeed });
 });
 afterEach(async () => {
@@ -51,7 +51,7 @@ async function newRun(projectId = mine): Promise<string> {
 /** Ends a run as a worker does; silently, when what tells of it is lost. */
 async function end(runId: string, { silently = false } = {}): Promise<void> {
   await new RunStore(temporary.database).finish(succeeded(runId), [], { from: "queued" });
-  if (!silently) signal.changed(runId);
+  if (!silently) signal.ended(runId);
 }
 
 const wait = async (runId: string, timeoutMs = 20_000, projectId = mine): Promise<RunResult | undefined> =>
