@@ -24,11 +24,11 @@ import { Service } from "../worker/service.ts";
 import { measureViewers } from "./viewers.ts";
 
 /** Each host compiles its own code as it gets hot, over some hundred runs. */
-const roundsWarm = 3;
+const roundsWarm = 5;
 const rounds = 5;
 const runsPerRound = 60;
 const floodRuns = 400;
-const atOnce = 4;
+const atOnce = 6;
 const targets = { beyondMsMax: 5, throughputMin: 0.6, viewerMsMax: 50, rssMibMax: 64 };
 const code = "return params.n + 1";
 

@@ -19,6 +19,7 @@ import { cancelledResult } from "./cancels.ts";
 import { type EndingParts, endWaiting, retryOrEnd } from "./end-run.ts";
 import { executeStep } from "./execute.ts";
 import type { ServiceLog } from "./log.ts";
+import { giveBackMemory } from "./memory.ts";
 import { outputsOf } from "./needed-outputs.ts";
 import { RunRedaction } from "./run-redaction.ts";
 import { planStep, type StepPlan } from "./step-plan.ts";
@@ -155,6 +156,7 @@ async function runClaimed(
   const writer = new EventWriter(parts.store, claimed, (runId) => parts.signal.changed(runId));
   const result = await resultOf(parts, run, { claimed, writer });
   const end = await retryOrEnd(parts, claimed, result, writer);
+  giveBackMemory(writer.bytes);
   if (end === "ended") return { result };
   if (end !== undefined) return end;
   // Somebody else ended it, or has it now.
