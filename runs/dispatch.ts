@@ -22,10 +22,11 @@ export async function dispatchHeld(
     const { rows } = await client.query<{ runId: string; turn: number }>(
       `with base as (${nextTurn("$1")}),
        room as (
-         select least(${runsMax}, coalesce($2::int - (
-           select count(*) from runs
-           where project_id = $1 and (status = 'running' or (status = 'queued' and dispatched_at is not null))
-         ), ${runsMax})) as runs
+         -- Counted apart, as each has an index of its own.
+         select least(${runsMax}, coalesce($2::int
+           - (select count(*) from runs where project_id = $1 and status = 'running')
+           - (select count(*) from runs where project_id = $1 and status = 'queued' and dispatched_at is not null),
+         ${runsMax})) as runs
        ),
        next as (
          select id, row_number() over (order by coalesce(run_at, created_at), id) as place from runs

@@ -78,9 +78,12 @@ export class RunStore {
   ): Promise<Claim> {
     const { rows } = await this.#database.query<Omit<ClaimedRun, "id" | "workerId">>(
       `update runs set ${claimed}
-       where id = $1 and project_id = $2 and status = 'queued' and cancel_requested_at is null and dispatched_at is not null
-         and coalesce(run_at <= now(), true)
-         and (not $4 or turn <= (select min(turn) from runs where status = 'queued' and dispatched_at is not null))
+       where ${theRun(
+         "$1",
+         `project_id = $2 and status = 'queued' and cancel_requested_at is null and dispatched_at is not null
+          and coalesce(run_at <= now(), true)
+          and (not $4 or turn <= (select min(turn) from runs where status = 'queued' and dispatched_at is not null))`,
+       )}
        returning day::text, job, attempt, ${projectNetwork("runs")},
                  case when attempt = 1 then 0 else ${lastSeq("runs")} + 1 end as "nextSeq"`,
       [runId, projectId, workerId, inTurn],
@@ -95,7 +98,7 @@ export class RunStore {
   async look(projectId: string, runId: string): Promise<Exclude<Claim, { state: "claimed" }>> {
     const { rows } = await this.#database.query<{ result: RunResult | null; cancelled: boolean; nextSeq: number }>(
       `select result, status = 'queued' and cancel_requested_at is not null as cancelled, ${nextSeq("r")}
-       from runs r where id = $1 and project_id = $2`,
+       from runs r where ${theRun("$1", "project_id = $2")}`,
       [runId, projectId],
     );
     const row = rows[0];
@@ -137,7 +140,7 @@ export class RunStore {
   async requestCancel(projectId: string, runId: string): Promise<boolean> {
     const { rowCount } = await this.#database.query(
       `update runs set cancel_requested_at = coalesce(cancel_requested_at, now())
-       where id = $1 and project_id = $2 and ended_at is null`,
+       where ${theRun("$1", "project_id = $2 and ended_at is null")}`,
       [runId, projectId],
     );
     return rowCount === 1;
@@ -160,7 +163,7 @@ export class RunStore {
     if (events.length === 0) return true;
     // The lock makes who takes the run over wait, so that it sees these events.
     const { rows } = await this.#database.query<{ held: boolean }>(
-      `with run as (select id, day from runs where id = $1 and worker_id = $2 and status = 'running' for share),
+      `with run as (select id, day from runs where ${theRun("$1", "worker_id = $2 and status = 'running'")} for share),
        written as (
          insert into run_events (run_day, run_id, seq, time, kind, body)
          select run.day, run.id, e.seq, e.time, e.kind, e.body
@@ -185,7 +188,7 @@ export class RunStore {
     const { rows } = await this.#database.query<EndedRun>(
       `with ended as (
          update runs set status = $2, result = $3, ended_at = now(), job = null, events_bytes = events_bytes + $4
-         where id = $1 and status = $5 and ($6::text is null or worker_id = $6)
+         where ${theRun("$1", "status = $5 and ($6::text is null or worker_id = $6)")}
          returning id, day, project_id, queue_job_id
        ),
        written as (
@@ -194,10 +197,13 @@ export class RunStore {
          from ended, unnest($7::int[], $8::timestamptz[], $9::text[], $10::json[]) as e (seq, time, kind, body)
          on conflict do nothing
        ),
+       needing as materialized (
+         select n.run_id, count(*) as times from run_needs n, ended where n.needed_run_id = ended.id group by n.run_id
+       ),
        freed as (
-         update runs set waits_for = waits_for - n.times
-         from (select n.run_id, count(*) as times from run_needs n, ended where n.needed_run_id = ended.id group by n.run_id) n
-         where runs.id = n.run_id and runs.waits_for > 0
+         update runs set waits_for = waits_for - needing.times from needing
+         -- Known before the runs are looked at: when nobody needed this one, none is.
+         where (select count(*) from needing) > 0 and runs.id = needing.run_id and runs.waits_for > 0
          returning runs.id
        )
        select ended.project_id as "projectId", ended.queue_job_id as "queueJobId",
@@ -226,7 +232,7 @@ export class RunStore {
       `with run as (
          update runs set status = 'queued', attempt = attempt + 1, worker_id = null, dispatched_at = now(),
                          run_at = now() + $3 * interval '1 millisecond'
-         where id = $1 and worker_id = $2 and status = 'running'
+         where ${theRun("$1", "worker_id = $2 and status = 'running'")}
          returning id, day
        )
        insert into run_events (run_day, run_id, seq, time, kind, body)
@@ -263,12 +269,20 @@ export class RunStore {
   async listEvents(projectId: string, runId: string, { from = 0, limit = 1_000 } = {}): Promise<RunEvent[]> {
     const { rows } = await this.#database.query<{ seq: number; time: Date; body: RunEventBody & Record<string, Json> }>(
       `select seq, time, body from run_events
-       where run_day = (select day from runs where id = $1 and project_id = $2) and run_id = $1 and seq >= $3
+       where run_day = (select day from runs where ${theRun("$1", "project_id = $2")}) and run_id = $1 and seq >= $3
        order by seq limit $4`,
       [runId, projectId, from, limit],
     );
     return rows.map(({ seq, time, body }) => ({ runId, seq, time: time.toISOString(), ...body }));
   }
+}
+
+/**
+ * The run with an id, if it is in a state. "is true" hides the state from PostgreSQL's planner, which would else take an index of
+ * waiting or running runs where it knows of none, and keep that plan while thousands come.
+ */
+function theRun(id: string, state: string): string {
+  return `id = ${id} and (${state}) is true`;
 }
 
 function nextSeq(run: string): string {

@@ -184,13 +184,17 @@ const insertStatement = `with project as (
    from project
  ),
  -- What was submitted before is free: whoever sends a request again must learn that it was taken.
- new as (select count(*) as runs from unnest($2::uuid[]) as n (id) where not exists (select from runs where runs.id = n.id)),
+ -- One id after the other: "not exists" would be planned as a join that may read all runs.
+ new as (select count(*) as runs from unnest($2::uuid[]) as n (id) where (select r.id from runs r where r.id = n.id) is null),
  base as (${nextTurn("$1")}),
  first as (select coalesce(min(turn), 0) as turn from runs where status = 'queued' and dispatched_at is not null),
  held as (
    select case when $14 or (select limited from project) then
+     -- Apart, as each has an index of its own; together they would be looked for among all runs of the project.
      (select count(*) from (select from runs where project_id = $1 and status = 'queued' and dispatched_at is null
-                            limit ${waitingRunsMax}) as h) else 0 end as runs
+                            and waits_for = 0 limit ${waitingRunsMax}) as h) +
+     (select count(*) from (select from runs where project_id = $1 and status = 'queued' and dispatched_at is null
+                            and waits_for > 0 limit ${waitingRunsMax}) as h) else 0 end as runs
  ),
  allowed as (
    select project.*, base.turn as base,
