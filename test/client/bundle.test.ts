@@ -2,7 +2,7 @@
  * The client library outside Node. Goal: it needs the web's own APIs and nothing else, so that it runs in browsers, Deno
  * and Bun, and it knows a browser when it is in one. Method: esbuild bundles it for browsers, and the bundle runs in a
  * context of node:vm that has only what is put there, with a real server on loopback; TypeScript checks it with the web's
- * types and without Node's. No browser itself runs here.
+ * types and without Node's. No browser itself runs here: browser.test.ts.
  */
 import { execFile } from "node:child_process";
 import path from "node:path";

@@ -33,7 +33,7 @@ async function live(): Promise<void> {
   const { database } = temporary;
   const runId = createId();
   const job = { projectId, step: { language: "javascript", code: "return 1" } } as const;
-  await recordRuns(database, [{ id: runId, job: job as never }], { projectId });
+  await recordRuns(database, [{ id: runId, job }], { projectId });
   const claim = await store.claim(projectId, runId, "worker");
   if (claim.state !== "claimed") throw new Error(claim.state);
   expect((await store.claim(projectId, runId, "other")).state).toBe("held");
