@@ -3,6 +3,7 @@
  * everything else sees a queue, its workers and its events. Jobs carry the payload of protocol/job.ts and their return
  * value is a redacted RunResult, since BullMQ keeps both in clear text.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   createPostgresBackend,
   DelayedError,
@@ -30,6 +31,7 @@ const endedJobsKept = { age: 3_600, count: 10_000 };
 /** A worker that does not renew its lock for this long is taken for dead; others look for such jobs that often. */
 const lockDurationMs = 20_000;
 const stalledIntervalMs = 10_000;
+const closeMsMax = 3_000;
 
 /** A result ends the job; else the job comes again after that time, with that turn from then on when one is given. */
 export type JobOutcome =
@@ -307,8 +309,11 @@ class BullRunQueue implements RunQueue {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#workers.map(async (worker) => await worker.close()));
-    await this.#queue.close();
+    const closing = Promise.all(this.#workers.map(async (worker) => await worker.close())).then(
+      async () => await this.#queue.close(),
+    );
+    // With a server that does not answer nobody could be told goodbye; without its connections all that waits for it fails.
+    await Promise.race([closing.catch(() => {}), sleep(closeMsMax, undefined, { ref: false })]);
     await this.#link.close();
   }
 }

@@ -3,6 +3,7 @@
  * tests start it here, so that there is one order of starting and one of stopping.
  */
 import path from "node:path";
+import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Database, openDatabase } from "../database/connection.ts";
 import type { Config } from "../protocol/config.ts";
@@ -34,6 +35,10 @@ import { seldom } from "./seldom.ts";
 
 /** Longer than any run may take, so that waiting ends even when a worker never comes. */
 const resultTimeMsMax = 20 * 60_000;
+/** Of a worker that stops: for runs that were aborted to end, and then for the queue to be told of it. */
+const endMsMax = 15_000;
+const queueMsMax = 3_000;
+const pollMs = 50;
 const answerMsMax = 2_000;
 const schedulePauseMs = 1_000;
 const queueErrorPauseMs = 5_000;
@@ -254,7 +259,9 @@ export class Service {
     };
     stop.addEventListener("abort", abort);
     if (stop.aborted) abort();
-    await this.#worker?.close();
+    const closed = new AbortController();
+    const waited = this.#worker?.close().finally(() => closed.abort());
+    await Promise.race([waited, this.#untilOnlyQueueIsLeft(AbortSignal.any([stop, closed.signal]))]);
     stop.removeEventListener("abort", abort);
     for (const look of this.#looks) await look.stop();
     if (this.#identity.id !== "") await this.#workers.end(this.#identity.id).catch(() => {});
@@ -265,6 +272,14 @@ export class Service {
     await this.queue.close();
     await this.database.close();
     this.vault.close();
+  }
+
+  /** Resolves when time is up, the runs have ended, and all that is missing is that the queue hears so. Their jobs come again. */
+  async #untilOnlyQueueIsLeft(stop: AbortSignal): Promise<void> {
+    if (!stop.aborted) await once(stop, "abort");
+    for (let waitedMs = 0; this.#runsUnderWay.size > 0 && waitedMs < endMsMax; waitedMs += pollMs)
+      await sleep(pollMs, undefined, { ref: false });
+    await sleep(queueMsMax, undefined, { ref: false });
   }
 }
 

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { StepInput } from "../../protocol/job.ts";
+import { startSingleRedis } from "../helpers/redis-servers.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
 import { startWorker, type WorkerProcess } from "./processes.ts";
 
@@ -116,3 +117,31 @@ test("workers that are replaced one after the other under load lose no run and d
   for (const worker of [old, young]) worker.signal("SIGTERM");
   expect(await Promise.all([old.ended, young.ended])).toEqual([0, 0]);
 }, 240_000);
+
+test("a queue that does not answer keeps no worker that is told to stop, whether it runs a step or not", async () => {
+  const redis = await startSingleRedis();
+  const settings = { STEPVAULT_REDIS_URL: redis.url, STEPVAULT_SHUTDOWN_MS_MAX: "1000" };
+  const over = await openTestService(settings, { worker: false });
+  try {
+    const [busy, idle] = [await startWorker(over, settings), await startWorker(over, settings)];
+    workers.push(busy, idle);
+    const runId = await over.service.submit({
+      projectId: over.projectId,
+      step: { language: "javascript", code: waits(60_000) },
+    });
+    await expect.poll(async () => (await over.events(runId)).length, { timeout: 30_000 }).toBeGreaterThan(0);
+    for (const node of redis.nodes) redis.freeze(node);
+    const stoppedAt = performance.now();
+    for (const worker of [busy, idle]) worker.signal("SIGTERM");
+    expect(await Promise.all([busy.ended, idle.ended])).toEqual([0, 0]);
+    expect(performance.now() - stoppedAt).toBeLessThan(20_000);
+    expect(await over.service.runs.get(over.projectId, runId)).toMatchObject({
+      status: "crashed",
+      result: { error: { code: "ERR_WORKER_STOPPED" } },
+    });
+  } finally {
+    for (const node of redis.nodes) redis.thaw(node);
+    await over.close();
+    await redis.stop();
+  }
+}, 120_000);
