@@ -313,7 +313,10 @@ class BullRunQueue implements RunQueue {
       async () => await this.#queue.close(),
     );
     // With a server that does not answer nobody could be told goodbye; without its connections all that waits for it fails.
-    await Promise.race([closing.catch(() => {}), sleep(closeMsMax, undefined, { ref: false })]);
+    const closed = new AbortController();
+    const late = sleep(closeMsMax, undefined, { signal: closed.signal }).catch(() => {});
+    await Promise.race([closing.catch(() => {}), late]);
+    closed.abort();
     await this.#link.close();
   }
 }

@@ -259,9 +259,7 @@ export class Service {
     };
     stop.addEventListener("abort", abort);
     if (stop.aborted) abort();
-    const closed = new AbortController();
-    const waited = this.#worker?.close().finally(() => closed.abort());
-    await Promise.race([waited, this.#untilOnlyQueueIsLeft(AbortSignal.any([stop, closed.signal]))]);
+    await this.#closeWorker(stop);
     stop.removeEventListener("abort", abort);
     for (const look of this.#looks) await look.stop();
     if (this.#identity.id !== "") await this.#workers.end(this.#identity.id).catch(() => {});
@@ -274,12 +272,24 @@ export class Service {
     this.vault.close();
   }
 
-  /** Resolves when time is up, the runs have ended, and all that is missing is that the queue hears so. Their jobs come again. */
-  async #untilOnlyQueueIsLeft(stop: AbortSignal): Promise<void> {
-    if (!stop.aborted) await once(stop, "abort");
-    for (let waitedMs = 0; this.#runsUnderWay.size > 0 && waitedMs < endMsMax; waitedMs += pollMs)
-      await sleep(pollMs, undefined, { ref: false });
-    await sleep(queueMsMax, undefined, { ref: false });
+  /**
+   * Waits for the worker's runs, and for the queue to hear of their ends; but once the time for these is up and they have ended,
+   * not for long for a queue that does not answer: their jobs come again, and then are over.
+   */
+  async #closeWorker(stop: AbortSignal): Promise<void> {
+    if (this.#worker === undefined) return;
+    const closed = new AbortController();
+    const { signal } = closed;
+    const givenUp = async (): Promise<void> => {
+      if (!stop.aborted) await once(stop, "abort", { signal });
+      for (let waitedMs = 0; this.#runsUnderWay.size > 0 && waitedMs < endMsMax; waitedMs += pollMs)
+        await sleep(pollMs, undefined, { signal });
+      await sleep(queueMsMax, undefined, { signal });
+    };
+    const over = givenUp();
+    await Promise.race([this.#worker.close(), over]);
+    closed.abort();
+    await over.catch(() => {});
   }
 }
 
