@@ -175,7 +175,8 @@ export const settingsSchema = z.object({
     .int()
     .min(1)
     .max(100_000)
-    .default(500)
+    // A fresh one takes some hundred runs to get fast; its age and its memory end it as well.
+    .default(5_000)
     .describe("Runs that one sandbox host serves, one after the other, before it is replaced"),
   STEPVAULT_HOST_AGE_MS_MAX: z.coerce
     .number()
