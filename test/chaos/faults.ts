@@ -48,6 +48,19 @@ function ended(how: "fast" | "immediate" | "kill", lastsMs: number): Fault {
   };
 }
 
+/** The way to PostgreSQL is of another kind for a while. */
+function wayFor(way: "dead" | "silent", ms: number): Fault {
+  return {
+    part: "postgres",
+    missing: ownPostgres,
+    async inject({ deployment: { proxy }, lastsMs = ms }) {
+      proxy!.way = way;
+      await sleep(lastsMs);
+      proxy!.way = "open";
+    },
+  };
+}
+
 function clock(seconds: number): Fault {
   return {
     part: "worker",
@@ -125,24 +138,8 @@ export const faults: Readonly<Record<string, Fault>> = {
       await sleep(1_000);
     },
   },
-  "way to PostgreSQL cut for 15 s": {
-    part: "postgres",
-    missing: ownPostgres,
-    async inject({ deployment: { proxy }, lastsMs = 15_000 }) {
-      proxy!.way = "dead";
-      await sleep(lastsMs);
-      proxy!.way = "open";
-    },
-  },
-  "PostgreSQL silent for 20 s": {
-    part: "postgres",
-    missing: ownPostgres,
-    async inject({ deployment: { proxy }, lastsMs = 20_000 }) {
-      proxy!.way = "silent";
-      await sleep(lastsMs);
-      proxy!.way = "open";
-    },
-  },
+  "way to PostgreSQL cut for 15 s": wayFor("dead", 15_000),
+  "PostgreSQL silent for 20 s": wayFor("silent", 20_000),
   "connections to PostgreSQL forgotten": {
     part: "postgres",
     missing: ownPostgres,
