@@ -127,9 +127,16 @@ class Sender {
   async send(part: string | Uint8Array): Promise<boolean> {
     if (this.#stream.destroyed || this.#over.aborted) return false;
     this.#heartbeat?.refresh();
-    this.#stream.write(part);
+    this.#write(part);
     await this.#until("drain", () => !this.#stream.writableNeedDrain || this.#over.aborted);
     return true;
+  }
+
+  /** Corked, as Node would else collect what is written in this turn: no viewer would get a line before all are served. */
+  #write(part: string | Uint8Array): void {
+    this.#stream.cork();
+    this.#stream.write(part);
+    this.#stream.uncork();
   }
 
   /** Ends the stream and resolves when all that was written is on its way. */

@@ -3,7 +3,7 @@
  * finds out who asks and encodes the answer, so that a route is nothing but the call that it makes; and the OpenAPI document
  * is made of the same data.
  */
-import type { Readable } from "node:stream";
+import type { Writable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import type { Vault } from "../vault/vault.ts";
@@ -30,6 +30,9 @@ export interface RouteContext<Params, Query, Body, Access extends "principal" | 
   /** Of a route that is `idempotent`. */
   readonly idempotencyKey: string | undefined;
 }
+
+/** Writes the body of an answer that is a stream, once its head is on its way, to its end. What it throws breaks it off. */
+export type StreamAnswer = (body: Writable) => Promise<void>;
 
 type Output<Schema> = Schema extends z.ZodType ? z.output<Schema> : undefined;
 
@@ -69,7 +72,7 @@ export interface RouteDefinition<
   readonly bodyBytesMax?: number;
   readonly handler: (
     context: RouteContext<Output<Params>, Output<Query>, Output<Body>, Access>,
-  ) => Promise<Given<z.output<Answers[keyof Answers & number]>> | Readable>;
+  ) => Promise<Given<z.output<Answers[keyof Answers & number]>> | StreamAnswer>;
 }
 
 /** A route of whatever types: what the frame handles. */

@@ -7,6 +7,7 @@ import type { StepvaultError } from "../protocol/error.ts";
 import type { Tip } from "./event-source.ts";
 import { pageBytesMax } from "./event-source.ts";
 import type { PageReader, ReadPage, ReadRun } from "./page-reader.ts";
+import type { Viewer } from "./viewer.ts";
 
 const eventsMaxFirst = 64;
 const eventsMaxLeast = 8;
@@ -37,17 +38,10 @@ export class KeptPages {
   }
 }
 
-/** A viewer that has seen all there was. `over`: nothing comes any more. An error: it shall not wait any longer. */
-export interface Waiting {
-  readonly from: number;
-  wake(why: "changed" | "over" | StepvaultError): void;
-}
-
 export class FeedGroup implements ReadRun {
   readonly runId: string;
   version = 0;
-  viewers = 0;
-  readonly waiting = new Set<Waiting>();
+  readonly viewers = new Set<Viewer>();
   #reader: PageReader;
   #kept: KeptPages;
   #eventsMax = eventsMaxFirst;
@@ -80,7 +74,7 @@ export class FeedGroup implements ReadRun {
     // PostgreSQL unpacks every event that it considers for a page, so as many as will fit and not many more.
     const fitting = Math.ceil((1.5 * pageBytesMax * length) / page.bytes);
     this.#eventsMax = Math.min(Math.max(fitting, eventsMaxLeast), eventsMaxMost);
-    if (this.viewers > 1) {
+    if (this.viewers.size > 1) {
       this.#pages.set(from, page);
       this.#kept.keep(page, () => this.#pages.delete(from));
     }
@@ -90,14 +84,14 @@ export class FeedGroup implements ReadRun {
   /** There may be more events than were read. */
   changed(): void {
     this.version += 1;
-    for (const waiting of this.waiting) waiting.wake("changed");
+    for (const viewer of this.viewers) viewer.wake("changed");
   }
 
   /** The lowest number that somebody waits for; undefined when nobody does. */
   get lowestWaiting(): number | undefined {
-    if (this.waiting.size === 0) return undefined;
-    let lowest = Infinity;
-    for (const { from } of this.waiting) lowest = Math.min(lowest, from);
+    let lowest: number | undefined;
+    for (const { awaits } of this.viewers)
+      if (awaits !== undefined && (lowest === undefined || awaits < lowest)) lowest = awaits;
     return lowest;
   }
 
@@ -111,7 +105,12 @@ export class FeedGroup implements ReadRun {
 
   /** Wakes all that wait for an event from a number on, for good. */
   end(why: "over" | StepvaultError, from = 0): void {
-    for (const waiting of this.waiting) if (waiting.from >= from) waiting.wake(why);
+    for (const viewer of this.viewers) if (viewer.awaits !== undefined && viewer.awaits >= from) viewer.wake(why);
+  }
+
+  /** Has all viewers leave. */
+  leave(): void {
+    for (const viewer of this.viewers) viewer.leave();
   }
 
   /** Forgets what it holds. */

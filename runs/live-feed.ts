@@ -13,6 +13,7 @@ import { DatabaseEventSource, type EventSource } from "./event-source.ts";
 import { FeedGroup, KeptPages } from "./feed-group.ts";
 import { FeedListener } from "./feed-listener.ts";
 import { PageReader, type ReaderTimes } from "./page-reader.ts";
+import { Viewer } from "./viewer.ts";
 
 /** The largest number that an event can have. */
 export const seqMax = 2 ** 31 - 1;
@@ -42,7 +43,7 @@ export class LiveFeed {
   #viewers = 0;
   #lookMs: number;
   #looking = false;
-  #closing = new AbortController();
+  #closed = false;
 
   constructor(database: Pick<Database, "listen" | "query">, options: LiveFeedOptions = {}) {
     this.#source = options.source ?? new DatabaseEventSource(database);
@@ -65,13 +66,15 @@ export class LiveFeed {
    * no run's id or no event's number, ERR_DATABASE when PostgreSQL stays away.
    */
   async *follow(runId: string, options: FollowOptions = {}): AsyncGenerator<readonly RunEvent[], void> {
-    const { from = 0 } = options;
-    const closing = this.#closing.signal;
-    const signal = options.signal === undefined ? closing : AbortSignal.any([options.signal, closing]);
-    const group = this.#enter(checkPosition(runId, from));
+    const { from = 0, signal } = options;
+    const viewer = new Viewer();
+    const group = this.#enter(checkPosition(runId, from), viewer);
+    const leave = (): void => viewer.leave();
+    signal?.addEventListener("abort", leave, { once: true });
+    if (signal?.aborted === true || this.#closed) leave();
     try {
-      for (let next = from; !signal.aborted && next <= seqMax;) {
-        const page = await untilAborted(group.read(next), signal);
+      for (let next = from; !viewer.hasLeft && next <= seqMax;) {
+        const page = await viewer.until(group.read(next));
         if (page === undefined) return;
         const last = page.events.at(-1);
         if (last !== undefined) {
@@ -79,10 +82,11 @@ export class LiveFeed {
           if (last.kind === "finished") return;
           next = last.seq + 1;
         }
-        if (page.atEnd && page.version === group.version && !(await this.#change(group, next, signal))) return;
+        if (page.atEnd && page.version === group.version && !(await viewer.change(next))) return;
       }
     } finally {
-      this.#leave(group);
+      signal?.removeEventListener("abort", leave);
+      this.#leave(group, viewer);
     }
   }
 
@@ -99,54 +103,38 @@ export class LiveFeed {
 
   /** Ends every viewer, also those to come. */
   async close(): Promise<void> {
-    this.#closing.abort();
+    this.#closed = true;
+    for (const group of this.#groups.values()) group.leave();
     await this.#listener.close();
   }
 
-  #enter(runId: string): FeedGroup {
+  #enter(runId: string, viewer: Viewer): FeedGroup {
     let group = this.#groups.get(runId);
     if (group === undefined) {
       group = new FeedGroup(runId, this.#reader, this.#kept);
       this.#groups.set(runId, group);
     }
-    group.viewers += 1;
+    group.viewers.add(viewer);
     this.#viewers += 1;
-    if (!this.#closing.signal.aborted) this.#listener.start();
+    if (!this.#closed) this.#listener.start();
     void this.#keepLooking();
     return group;
   }
 
-  #leave(group: FeedGroup): void {
+  #leave(group: FeedGroup, viewer: Viewer): void {
     this.#viewers -= 1;
-    group.viewers -= 1;
-    if (group.viewers > 0) return;
+    group.viewers.delete(viewer);
+    if (group.viewers.size > 0) return;
     group.close();
     this.#groups.delete(group.runId);
     if (this.#groups.size === 0) this.#listener.stopLater();
-  }
-
-  /** Waits until there may be an event from `from` on. False when none will come, or nobody waits any more. */
-  async #change(group: FeedGroup, from: number, signal: AbortSignal): Promise<boolean> {
-    return await new Promise((resolve, reject) => {
-      const wake = (why: "changed" | "over" | StepvaultError): void => {
-        group.waiting.delete(waiting);
-        signal.removeEventListener("abort", stop);
-        if (why instanceof StepvaultError) reject(why);
-        else resolve(why === "changed");
-      };
-      const stop = (): void => wake("over");
-      const waiting = { from, wake };
-      group.waiting.add(waiting);
-      signal.addEventListener("abort", stop, { once: true });
-      if (signal.aborted) stop();
-    });
   }
 
   /** Looks at all runs that somebody waits for, once a second, while anybody follows one. */
   async #keepLooking(): Promise<void> {
     if (this.#looking) return;
     this.#looking = true;
-    while (this.#groups.size > 0 && !this.#closing.signal.aborted) {
+    while (this.#groups.size > 0 && !this.#closed) {
       await sleep(this.#lookMs, undefined, { ref: false });
       const positions = [...this.#groups.values()].flatMap(({ runId, lowestWaiting: from }) =>
         from === undefined ? [] : [{ runId, from }],
@@ -164,13 +152,4 @@ function checkPosition(runId: string, from: number): string {
   const id = idSchema.safeParse(runId);
   if (id.success && Number.isInteger(from) && from >= 0 && from <= seqMax) return id.data;
   throw new StepvaultError("ERR_RUN_UNKNOWN", "Cannot follow the run: this is no run's id, or no event's number");
-}
-
-/** What a promise gives, or undefined once the signal aborts. Leaves nothing on a signal that lives long. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  return await new Promise((resolve, reject) => {
-    const stop = (): void => resolve(undefined);
-    signal.addEventListener("abort", stop, { once: true });
-    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
 }

@@ -1,5 +1,4 @@
 /** Runs: submitting, looking, following, cancelling. What is not the caller's to see is as if it was not there. */
-import { PassThrough, type Readable } from "node:stream";
 import { z } from "zod";
 import { noContent } from "../../protocol/http/common.ts";
 import { projectParams } from "../../protocol/http/organizations.ts";
@@ -24,7 +23,7 @@ import { StepvaultError } from "../../protocol/error.ts";
 import type { JobInput } from "../../protocol/job.ts";
 import { firstWanted, sendEvents, type StreamFormat, streamHeaders } from "../event-stream.ts";
 import { decodeCursor, encodeCursor } from "../paging.ts";
-import { defineRoute, type Route, type RouteContext } from "../route.ts";
+import { defineRoute, type Route, type RouteContext, type StreamAnswer } from "../route.ts";
 import { allowedJob, readRun, requireReader, requireStarter, submitterOf } from "../run-access.ts";
 import { keyedRunId } from "../run-id.ts";
 import { submitAndWait } from "../submit-and-wait.ts";
@@ -208,7 +207,7 @@ type EventsContext = RouteContext<z.output<typeof runParams>, z.output<typeof ev
 async function stream(
   { vault, principal, params, query, parts, request, reply, signal }: EventsContext,
   format: StreamFormat,
-): Promise<Readable | undefined> {
+): Promise<StreamAnswer | undefined> {
   await requireReader({ vault, principal }, params.projectId);
   const { projectId, runId } = params;
   await readRun({ principal, parts }, params);
@@ -218,13 +217,9 @@ async function stream(
     return undefined;
   }
   reply.headers(streamHeaders[format]);
-  const out = new PassThrough();
   const follow = (gone: AbortSignal): ReturnType<typeof parts.runs.follow> =>
     parts.runs.follow(projectId, runId, { from, signal: gone });
-  sendEvents(out, follow, { format, signal }).catch((error: unknown) =>
-    parts.log.warn({ runId, err: error }, "a viewer's stream ended with an error"),
-  );
-  return out;
+  return async (body) => void (await sendEvents(body, follow, { format, signal }));
 }
 
 /** One job of each kind that there are different rules for. */

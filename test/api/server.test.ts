@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { Counter } from "prom-client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -33,7 +33,10 @@ const routes: readonly Route[] = [
     operationId: "endless",
     responses: { 200: z.string() },
     stream: "text/event-stream",
-    handler: async ({ signal }) => Readable.from(ticks(signal)),
+    handler:
+      async ({ signal }) =>
+      async (body) =>
+        await pipeline(ticks(signal), body),
   }),
   defineRoute({
     ...base,
@@ -134,8 +137,10 @@ describe("a key in a URL", () => {
 });
 
 describe("headers", () => {
-  test("data is never framed, sniffed, cached or run", async () => {
-    const { headers } = await api.request("/v1/open");
+  test.each(["/v1/open", "/v1/endless"])("data is never framed, sniffed, cached or run (%s)", async (path) => {
+    const leaving = new AbortController();
+    const { headers } = await api.request(path, { signal: leaving.signal });
+    leaving.abort();
     expect(headers.get("content-security-policy")).toBe("default-src 'none';frame-ancestors 'none'");
     expect(headers.get("x-content-type-options")).toBe("nosniff");
     expect(headers.get("cache-control")).toBe("no-store");
@@ -320,8 +325,9 @@ describe("health and metrics", () => {
 describe("the end", () => {
   test("requests under way are answered, streams end, and nothing new is taken", async () => {
     const server = await startApi(undefined, { routes });
-    const endless = await server.request("/v1/endless");
+    const endless = await server.request("/v1/endless", { headers: { "x-request-id": "endless-1" } });
     expect(endless.headers.get("content-type")).toBe("text/event-stream");
+    expect(endless.headers.get("x-request-id")).toBe("endless-1");
     const slow = server.request("/v1/slow", { method: "POST" });
     await delay(100);
     const begun = Date.now();
@@ -333,6 +339,7 @@ describe("the end", () => {
     await closed;
     expect(Date.now() - begun).toBeLessThan(4_000);
     await expect(server.request("/healthz")).rejects.toThrow("fetch failed");
+    expect(server.log.filter((line) => line.includes("endless-1"))).toHaveLength(1);
   });
 
   test("a request that comes in on an open connection meanwhile is told to go elsewhere", async () => {
