@@ -101,13 +101,18 @@ export async function recordRuns(
 ): Promise<Map<string, RecordedRun>> {
   const needs = runs.flatMap(({ id, job }) => needsOf(id, job));
   requireOrder(needs);
-  const insert = async (client: Queryable): Promise<Map<string, RecordedRun>> =>
-    await insertRuns(client, runs, { projectId, by, needs });
-  if (needs.length === 0 && runs.length === 1) return await insert(database);
+  if (needs.length === 0 && runs.length === 1) {
+    const recorded = await insertRuns(database, runs, { projectId, by, needs, countedAlone: false });
+    if (recorded !== undefined) return recorded;
+  }
   // One that is refused takes the others with it.
   return await database.transaction(async (client) => {
+    // Who submits at the same time waits, and counts what was taken here. Before any run is locked, as in runs/dispatch.ts.
+    await client.query("select from projects where id = $1 and runs_per_minute_max is not null for no key update", [
+      projectId,
+    ]);
     if (needs.length > 0) await countNeeds(client, projectId, { needs, own: new Set(runs.map(({ id }) => id)) });
-    const recorded = await insert(client);
+    const recorded = (await insertRuns(client, runs, { projectId, by, needs, countedAlone: true }))!;
     if (needs.length === 0) return recorded;
     await client.query(
       `insert into run_needs (run_id, name, needed_run_id)
@@ -169,11 +174,14 @@ interface Insertion {
   readonly projectId: string;
   readonly by: Submitter | undefined;
   readonly needs: readonly Need[];
+  /** Nobody else submits runs of the project meanwhile, if its runs per minute are bounded. */
+  readonly countedAlone: boolean;
 }
 
 /**
  * Records runs of a project with their turns, as far as its limits allow. $1 is the project, $2 to $11 are a list per column,
  * $12 and $13 who asked, and $14 whether some of the runs wait for something, so that those which do are to be counted.
+ * Without $15 nothing is recorded of a project whose runs per minute are bounded.
  */
 const insertStatement = `with project as (
    select id, runs_at_once_max is not null as limited, runs_per_minute_max as rate from projects where id = $1 and not shared
@@ -212,18 +220,19 @@ const insertStatement = `with project as (
                         $9::timestamptz[], $10::float8[], $11::int[])
           with ordinality as n (id, language, step_id, labels, job, digest, queue_job_id, at, delay_ms, waits_for, place),
         lateral (select coalesce(n.at, now() + n.delay_ms * interval '1 millisecond') as run_at) as t
-   where not allowed.fast and not allowed.full
+   where not allowed.fast and not allowed.full and (allowed.rate is null or $15)
    on conflict (id) do nothing
    returning id, turn::float8 as turn, dispatched_at is not null as dispatched,
              waits_for = 0 and coalesce(run_at <= now(), true) as ready
  )
- select allowed.fast, allowed.full, written.*, written.turn <= allowed.first as first from allowed left join written on true`;
+ select allowed.fast, allowed.full, allowed.rate is not null and not $15 as "uncounted", written.*, written.turn <= allowed.first as first from allowed left join written on true`;
 
+/** Undefined when the project's runs per minute are bounded, and are to be counted alone. */
 async function insertRuns(
   client: Queryable,
   runs: readonly RunToRecord[],
-  { projectId, by, needs }: Insertion,
-): Promise<Map<string, RecordedRun>> {
+  { projectId, by, needs, countedAlone }: Insertion,
+): Promise<Map<string, RecordedRun> | undefined> {
   const open = Map.groupBy(
     needs.filter((need) => need.open),
     ({ runId }) => runId,
@@ -244,6 +253,7 @@ async function insertRuns(
     by?.kind ?? null,
     by?.id ?? null,
     runs.some(({ job }) => job.after !== undefined || job.runAt !== undefined || job.delayMs !== undefined),
+    countedAlone,
   ]);
   const [first] = rows;
   if (first === undefined) throw unknownProject(projectId);
@@ -252,6 +262,7 @@ async function insertRuns(
       "ERR_PROJECT_RATE",
       "Cannot submit the run: the project's runs of this minute are used up",
     );
+  if (first.uncounted) return undefined;
   if (first.full)
     throw new StepvaultError(
       "ERR_PROJECT_FULL",
@@ -267,6 +278,7 @@ interface InsertRow extends RecordedRun {
   readonly id: string | null;
   readonly fast: boolean;
   readonly full: boolean;
+  readonly uncounted: boolean;
 }
 
 /** Runs that were there already must be of this project, and the same request. Throws ERR_PROJECT_UNKNOWN, ERR_RUN_CONFLICT. */

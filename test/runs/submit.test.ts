@@ -122,6 +122,22 @@ describe("a run that is submitted again", () => {
   });
 });
 
+test("no more than a project may submit in a minute are taken, however many come at once, alone, together or after others", async () => {
+  const { runId: needed } = await submitRun(parts(), job());
+  await set("runs_per_minute_max", 10);
+  const submissions = Array.from({ length: 30 }, async (_, i) => {
+    const jobs = Array.from({ length: 1 + (i % 3) }, () => job(i % 2 === 0 ? {} : { after: { needed } }));
+    return jobs.length === 1 ? [await submitRun(parts(), jobs[0]!)] : await submitRuns(parts(), jobs);
+  });
+  const ends = await Promise.allSettled(submissions);
+  const taken = ends.flatMap((end) => (end.status === "fulfilled" ? end.value : []));
+  const refusals = ends.flatMap((end) => (end.status === "rejected" ? [(end.reason as { code?: string }).code] : []));
+  expect(new Set(refusals)).toEqual(new Set(["ERR_PROJECT_RATE"]));
+  expect(1 + taken.length).toBe(await countRuns());
+  // A batch that is refused may leave less room than it has runs.
+  expect([8, 9, 10]).toContain(await countRuns());
+});
+
 describe("a batch of runs", () => {
   test("of a thousand is recorded and queued in its order", async () => {
     const jobs = Array.from({ length: 1_000 }, () => job({ runId: createId() }));
