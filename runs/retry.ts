@@ -1,8 +1,9 @@
-/** Tries a statement again while PostgreSQL is away for a moment: a restart must not lose a run's end. */
+/** Tries a statement again while PostgreSQL is away: a restart or a failover must not lose a run's end. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { StepvaultError } from "../protocol/error.ts";
 
-const pausesMs = [100, 300, 1_000, 3_000, 5_000];
+/** A minute in all, besides the time that the tries themselves take. */
+const pausesMs = [100, 300, 1_000, 3_000, ...Array.from({ length: 11 }, () => 5_000)];
 
 /** Runs `work`, and again after a pause for as long as it throws ERR_DATABASE; `work` must not mind being repeated. */
 export async function retryDatabase<T>(work: () => Promise<T>): Promise<T> {

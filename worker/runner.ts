@@ -170,6 +170,8 @@ async function resultOf(
   { claimed, writer }: { claimed: ClaimedRun; writer: EventWriter },
 ): Promise<Redacted<RunResult>> {
   const { runId, redaction, abort } = run;
+  const onSystemFault = (error: unknown): void =>
+    parts.log.logger.error({ runId, err: error }, "a run failed by a fault of the system");
   let job: Job;
   let plan: StepPlan;
   let steps: Record<string, Json>;
@@ -182,8 +184,7 @@ async function resultOf(
     steps = { ...outputsOf(needed), ...job.steps };
   } catch (error) {
     const known = toStepvaultError(error);
-    // The database may be back in a moment; the run is not to blame.
-    if (known.fault === "system") throw error;
+    if (known.fault === "system") onSystemFault(known);
     return failed(run, known);
   }
   const { projectId, labels, params = {} } = job;
@@ -213,7 +214,7 @@ async function resultOf(
       await writer.write(
         event.kind === "started" && claimed.attempt > 1 ? { ...event, attempt: claimed.attempt } : event,
       ),
-    onSystemFault: (error) => parts.log.logger.error({ runId, err: error }, "a run failed by a fault of the system"),
+    onSystemFault,
   });
   const reason: unknown = abort.signal.reason;
   const named =

@@ -115,20 +115,31 @@ describe("a worker that is stopped for longer than others wait, and goes on", ()
   }, 240_000);
 });
 
-test("a run whose end could not be recorded is ended although its worker lives", async () => {
+test("a run whose end could not be recorded is ended although its worker lives, one that could not begin as what it is", async () => {
   const worker = await openTestService();
   try {
-    const code = "await new Promise((r) => setTimeout(r, 500)); return 1";
+    const { database, runs, steps } = worker.service;
+    const step = { language: "javascript", code: "return 2" } as const;
+    const { id: stepId } = await steps.save({ projectId: worker.projectId, name: "Stored", step });
+    const code = "await new Promise((r) => setTimeout(r, 3_000)); return 1";
     const runId = await worker.service.submit({ projectId: worker.projectId, step: { language: "javascript", code } });
     await expect.poll(async () => (await worker.events(runId)).length, { timeout: 10_000 }).toBeGreaterThan(0);
     // Away for longer than a worker tries again.
-    await worker.service.database.query("alter table run_events rename to run_events_away");
-    await expect.poll(() => worker.log.join(""), { timeout: 40_000 }).toContain("could not be recorded");
-    await worker.service.database.query("alter table run_events_away rename to run_events");
-    await expect
-      .poll(async () => (await worker.service.runs.get(worker.projectId, runId)).result, { timeout: 60_000 })
-      .toMatchObject({ status: "crashed", error: { code: "ERR_WORKER_LOST" } });
+    await database.query("alter table steps rename to steps_away");
+    const unbegun = await worker.service.submit({ projectId: worker.projectId, step: { id: stepId } });
+    await expect.poll(async () => (await runs.get(worker.projectId, unbegun)).status).toBe("running");
+    await database.query("alter table run_events rename to run_events_away");
+    await expect.poll(() => worker.log.join(""), { timeout: 90_000 }).toContain("could not be recorded");
+    await expect.poll(() => worker.log.join(""), { timeout: 90_000 }).toContain("by a fault of the system");
+    await database.query("alter table run_events_away rename to run_events");
+    for (const [id, status, code] of [
+      [runId, "crashed", "ERR_WORKER_LOST"],
+      [unbegun, "rejected", "ERR_DATABASE"],
+    ] as const)
+      await expect
+        .poll(async () => (await runs.get(worker.projectId, id)).result, { timeout: 60_000 })
+        .toMatchObject({ status, error: { code } });
   } finally {
     await worker.close();
   }
-}, 120_000);
+}, 180_000);
