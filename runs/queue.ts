@@ -95,7 +95,14 @@ export interface RunWorker {
 export async function openQueue(config: Pick<Config, "region" | "redisUrl">, database: Database): Promise<RunQueue> {
   const name = `stepvault-${config.region}`;
   const link = config.redisUrl === undefined ? await linkToPostgres(database) : await linkToRedis(config.redisUrl);
-  return new BullRunQueue(name, link);
+  const queue = new BullRunQueue(name, link);
+  try {
+    await queue.ready();
+  } catch (error) {
+    await queue.close();
+    throw error;
+  }
+  return queue;
 }
 
 /** By how much the clocks of two machines may differ, and how many of the jobs that sleep longest are looked at each time. */
@@ -120,9 +127,7 @@ interface Link {
 
 async function linkToPostgres(database: Database): Promise<Link> {
   const pool = database.createPool({ schema, connectionsMax: 20, applicationName: "stepvault-queue" });
-  const client = await pool.connect().catch((error: unknown) => {
-    throw new StepvaultError("ERR_DATABASE", "Cannot open the queue: PostgreSQL does not answer", { cause: error });
-  });
+  const client = await pool.connect().catch(databaseIsAway);
   try {
     await runMigrations(client, schema);
   } finally {
@@ -151,6 +156,10 @@ async function linkToPostgres(database: Database): Promise<Link> {
     },
     close: async () => await pool.end(),
   };
+}
+
+function databaseIsAway(error: unknown): never {
+  throw new StepvaultError("ERR_DATABASE", "Cannot open the queue: PostgreSQL does not answer", { cause: error });
 }
 
 async function linkToRedis(redisUrl: string): Promise<Link> {
@@ -201,6 +210,12 @@ class BullRunQueue implements RunQueue {
     this.#link = link;
     this.#queue = link.queue(name);
     this.#queue.on("error", () => {}); // The call that failed rejects as well.
+  }
+
+  /** BullMQ connects once over PostgreSQL, and keeps a failure for ever: a queue that missed it would take no job again. */
+  async ready(): Promise<void> {
+    if (this.backend !== "postgres") return;
+    await this.#queue.waitUntilReady().catch(databaseIsAway);
   }
 
   servers(): readonly string[] {

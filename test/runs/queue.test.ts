@@ -2,7 +2,9 @@
  * The queue's contract, one body for both backends: PostgreSQL (embedded) and a real Redis. And what is particular to
  * Redis: which servers are refused.
  */
+import type { Pool, PoolClient } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Database } from "../../database/connection.ts";
 import { createId } from "../../protocol/ids.ts";
 import type { RunResult } from "../../protocol/job.ts";
 import { decodePayload, encodePayload } from "../../runs/payload.ts";
@@ -190,6 +192,26 @@ for (const backend of backends) {
     });
   });
 }
+
+test("a queue whose PostgreSQL goes away while it is opened is none, and not one that never takes a job", async () => {
+  const { database } = temporary;
+  let pool: Pool | undefined;
+  const createPool: Database["createPool"] = (options) => {
+    pool = database.createPool(options);
+    const connect = pool.connect.bind(pool) as () => Promise<PoolClient>;
+    let connections = 0;
+    // The first is for the migrations.
+    pool.connect = (async () => {
+      connections += 1;
+      if (connections > 1) throw new Error("connect ECONNREFUSED");
+      return await connect();
+    }) as Pool["connect"];
+    return pool;
+  };
+  const opened = openQueue({ region: "eu", redisUrl: undefined }, { createPool } as Database);
+  await expect(opened).rejects.toMatchObject({ code: "ERR_DATABASE" });
+  expect(pool).toMatchObject({ ended: true });
+});
 
 describe("Redis servers that are refused", () => {
   test("one that may evict keys, saying why", async () => {
