@@ -153,6 +153,12 @@ async function linkToPostgres(database: Database): Promise<Link> {
          and locked_until_ms > extract(epoch from now()) * 1000 + $2`,
         [name, lockDurationMs + clockMsMax],
       );
+      // Nobody looks for the jobs of dead workers before the time at which one looked last, by its own clock.
+      await pool.query(
+        `delete from meta where queue = $1 and field = 'stalled-check'
+         and value::bigint > extract(epoch from now()) * 1000 + $2`,
+        [name, clockMsMax],
+      );
     },
     close: async () => await pool.end(),
   };

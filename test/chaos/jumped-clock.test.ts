@@ -89,6 +89,13 @@ describe("jobs that a worker took whose clock was ahead, on postgres", () => {
       `update bullmq.job set state = 'active', lock_token = 'gone',
          locked_until_ms = extract(epoch from now() + interval '1 hour') * 1000 where id = 'locked'`,
     );
+    // It was also the last to look for such jobs, by its clock.
+    await database.query(
+      `insert into bullmq.meta (queue, field, value)
+       values ($1, 'stalled-check', (extract(epoch from now() + interval '1 hour') * 1000)::bigint::text)
+       on conflict (queue, field) do update set value = excluded.value`,
+      [queue.name],
+    );
     const look = async ({ id }: { id: string }): Promise<{ againMs: number }> => {
       seen.push(id);
       return { againMs: hourMs };
