@@ -120,7 +120,7 @@ interface Link {
   /** For callers: its methods throw ERR_REDIS where that is the trouble, and do not wait for long. */
   queue(name: string): Queue;
   worker(name: string, processor: BullProcessor, concurrency: number): Worker;
-  /** Ends locks of jobs that were taken by a clock that was ahead, where the server does not end them by its own. */
+  /** Ends locks that a clock that was ahead has left, and forgets its looks, where the server does not end both by its own. */
   unlockLate?(name: string): Promise<void>;
   close(): Promise<void>;
 }

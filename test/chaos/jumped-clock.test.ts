@@ -82,7 +82,7 @@ describe("jobs that a worker took whose clock was ahead, on postgres", () => {
     await stepvault.close();
   });
 
-  test("are free again although that worker is dead and its lock would last for an hour", async () => {
+  test("are free again although that worker is dead, its lock would last for an hour and nobody would look before", async () => {
     const { database, queue } = stepvault.service;
     await queue.addRaw("locked", { projectId: stepvault.projectId, step: javascript("return 1") });
     await database.query(
