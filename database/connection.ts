@@ -21,7 +21,7 @@ import { mayBeStale, PreparedClient } from "./prepared-client.ts";
 import { toDatabaseError } from "./errors.ts";
 import { Listener, type ListenHandlers } from "./listener.ts";
 import { migrate } from "./migrations.ts";
-import type { DatabaseLog, Queryable, Server, Transactional } from "./server.ts";
+import type { DatabaseLog, PlannedAnew, Queryable, Server, Transactional } from "./server.ts";
 
 const connectMsMax = 10_000;
 const poolCloseMsMax = 5_000;
@@ -118,11 +118,15 @@ export class Database implements Queryable, Transactional {
   }
 
   /** Runs one statement on any connection; once more when a migration has made its plan stale. Throws ERR_DATABASE. */
-  async query<Row extends QueryResultRow>(text: string, values: unknown[] = []): Promise<QueryResult<Row>> {
+  async query<Row extends QueryResultRow>(
+    statement: string | PlannedAnew,
+    values: unknown[] = [],
+  ): Promise<QueryResult<Row>> {
     try {
-      return await this.pool.query<Row>(text, values).catch(async (error: unknown) => {
+      if (typeof statement !== "string") return await this.pool.query<Row>({ ...statement });
+      return await this.pool.query<Row>(statement, values).catch(async (error: unknown) => {
         if (!mayBeStale(error)) throw error;
-        return await this.pool.query<Row>({ text, values });
+        return await this.pool.query<Row>({ text: statement, values });
       });
     } catch (error) {
       throw toDatabaseError("run a statement", error);
@@ -192,8 +196,11 @@ function isSilent(error: unknown): boolean {
 /** The same client, with another time for an answer. */
 function patient(client: PoolClient, answerMs: number): Queryable {
   return {
-    query: async <Row extends QueryResultRow>(text: string, values?: unknown[]) =>
-      await client.query<Row>({ text, values, query_timeout: answerMs } as QueryConfig),
+    query: async <Row extends QueryResultRow>(statement: string | PlannedAnew, values?: unknown[]) => {
+      const whole = typeof statement === "string" ? { text: statement, values } : statement;
+      const config: object = { ...whole, query_timeout: answerMs };
+      return await client.query<Row>(config as QueryConfig);
+    },
   };
 }
 

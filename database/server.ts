@@ -9,9 +9,18 @@ export interface DatabaseLog {
   warn(message: string): void;
 }
 
+/** A statement that is planned each time, with its values: for one whose best plan depends on them. */
+export interface PlannedAnew {
+  readonly text: string;
+  readonly values: unknown[];
+}
+
 /** Anything that runs a statement: the Database, a transaction's client, a pool. */
 export interface Queryable {
-  query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<pg.QueryResult<Row>>;
+  query<Row extends pg.QueryResultRow>(
+    statement: string | PlannedAnew,
+    values?: unknown[],
+  ): Promise<pg.QueryResult<Row>>;
 }
 
 export interface Transactional {

@@ -45,6 +45,13 @@ export interface EventSource {
   tips(positions: readonly Position[]): Promise<Tip[]>;
 }
 
+interface RunRow {
+  id: string;
+  /** By which its events are kept. */
+  day: string;
+  ended: boolean;
+}
+
 interface EventRow {
   place: number;
   seq: number;
@@ -62,41 +69,57 @@ export class DatabaseEventSource implements EventSource {
   }
 
   async read(wanted: readonly Wanted[]): Promise<Page[]> {
-    const { rows } = await this.#database.query<EventRow>(
-      `select w.place::int, e.seq, e.time, e.body, e.bytes
-       from unnest($1::uuid[], $2::int[], $3::int[]) with ordinality as w (run_id, seq, events_max, place)
-       join runs r on r.id = w.run_id
+    const runs = await this.#runs(wanted);
+    const days = wanted.map(({ runId }) => runs.get(runId)?.day ?? null);
+    const { rows } = await this.#database.query<EventRow>({
+      text: `select w.place::int, e.seq, e.time, e.body, e.bytes
+       from unnest($1::uuid[], $2::date[], $3::int[], $4::int[]) with ordinality as w (run_id, day, seq, events_max, place)
        cross join lateral (
          select p.*, sum(p.bytes) over (order by p.seq) - p.bytes as bytes_before
          from (
-           select seq, time, body, octet_length(body::text) + $4 as bytes from run_events
-           where run_day = r.day and run_id = r.id and seq >= w.seq and seq < w.seq::bigint + w.events_max
+           select seq, time, body, octet_length(body::text) + $6 as bytes from run_events
+           where run_day = any($5::date[]) and run_day = w.day and run_id = w.run_id
+             and seq >= w.seq and seq < w.seq::bigint + w.events_max
          ) p
        ) e
-       where e.bytes_before < $5
+       where e.bytes_before < $7
        order by w.place, e.seq`,
-      [
+      values: [
         wanted.map(({ runId }) => runId),
+        days,
         wanted.map(({ from }) => from),
         wanted.map(({ eventsMax }) => eventsMax),
+        [...new Set(days)],
         eventBytes,
         pageBytesMax,
       ],
-    );
+    });
     const byPlace = Map.groupBy(rows, ({ place }) => place);
     return wanted.map((one, i) => toPage(one, byPlace.get(i + 1) ?? []));
   }
 
   async tips(positions: readonly Position[]): Promise<Tip[]> {
-    const { rows } = await this.#database.query<{ runId: string; from: number; more: boolean; ended: boolean }>(
-      `select w.run_id as "runId", w.seq as "from", r.ended_at is not null as ended,
-              exists (
-                select from run_events e where e.run_day = r.day and e.run_id = r.id and e.seq = w.seq
+    // First: the last events come together with the end, and so are seen below.
+    const runs = await this.#runs(positions);
+    const there = positions.filter(({ runId }) => runs.has(runId));
+    const days = there.map(({ runId }) => runs.get(runId)!.day);
+    const { rows } = await this.#database.query<{ more: boolean }>({
+      text: `select exists (
+                select from run_events e
+                where e.run_day = any($4::date[]) and e.run_day = w.day and e.run_id = w.run_id and e.seq = w.seq
               ) as more
-       from unnest($1::uuid[], $2::int[]) as w (run_id, seq) join runs r on r.id = w.run_id`,
-      [positions.map(({ runId }) => runId), positions.map(({ from }) => from)],
+       from unnest($1::uuid[], $2::date[], $3::int[]) with ordinality as w (run_id, day, seq, place) order by place`,
+      values: [there.map(({ runId }) => runId), days, there.map(({ from }) => from), [...new Set(days)]],
+    });
+    return there.map(({ runId, from }, i) => ({ runId, from, ended: runs.get(runId)!.ended, more: rows[i]!.more }));
+  }
+
+  async #runs(positions: readonly Position[]): Promise<Map<string, RunRow>> {
+    const { rows } = await this.#database.query<RunRow>(
+      "select id, day::text, ended_at is not null as ended from runs where id = any($1)",
+      [[...new Set(positions.map(({ runId }) => runId))]],
     );
-    return rows;
+    return new Map(rows.map((row) => [row.id, row]));
   }
 }
 

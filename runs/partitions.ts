@@ -1,6 +1,8 @@
 /**
  * The partitions of run_events, one per day of the runs' beginning (UTC, by the database's clock). They are made some days
  * ahead; should that fail, events go to the partition for all other days. Dropping one is how old events go: retention.ts.
+ * A statement that reads or deletes events has their days among its values and is planned anew each time: one that
+ * learns them from a join, or whose plan is kept, opens and locks the partitions of all days that there are.
  */
 import type { Database } from "../database/connection.ts";
 

@@ -59,16 +59,21 @@ async function tooOld(database: Database, projectId: string, bytesMax: string): 
 }
 
 async function forgetBefore(database: Database, projectId: string, before: string): Promise<number> {
+  const old = `select id, day from runs where project_id = $1 and created_at < $2 and ended_at is not null`;
+  const oldest = `order by created_at limit ${runsPerStatement}`;
   for (let runs = 0; ;) {
-    const { rowCount } = await database.query(
-      `with old as (
-         select id, day from runs where project_id = $1 and created_at < $2 and ended_at is not null
-         order by created_at limit ${runsPerStatement} for update skip locked
-       ),
-       events as (delete from run_events using old where run_day = old.day and run_id = old.id)
-       delete from runs using old where runs.id = old.id`,
+    const { rows } = await database.query<{ day: string }>(
+      `select distinct day::text from (${old} ${oldest}) as oldest`,
       [projectId, before],
     );
+    if (rows.length === 0) return runs;
+    const { rowCount } = await database.query({
+      text: `with old as (${old} and day = any($3::date[]) ${oldest} for update skip locked),
+             events as (delete from run_events e using old
+                        where e.run_day = any($3::date[]) and e.run_day = old.day and e.run_id = old.id)
+             delete from runs using old where runs.id = old.id`,
+      values: [projectId, before, rows.map(({ day }) => day)],
+    });
     runs += rowCount ?? 0;
     if (rowCount !== runsPerStatement) return runs;
   }

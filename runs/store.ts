@@ -1,7 +1,8 @@
 /**
  * Runs and their events in PostgreSQL. A run goes queued → running → one final state; each step on that way is one statement
  * that says which state it starts from, and who holds the run, so that of two workers only one can make it and one that was
- * taken for dead writes nothing any more. Takes only redacted data. docs/runs.md has the states.
+ * taken for dead writes nothing any more. Takes only redacted data. What reads events is planned anew each time, for the days
+ * that are among its values: runs/partitions.ts. docs/runs.md has the states.
  */
 import type { Database } from "../database/connection.ts";
 import type {
@@ -14,11 +15,16 @@ import type {
   RunStatus,
 } from "../protocol/job.ts";
 import type { Redacted } from "../protocol/redacted.ts";
+import { retryDatabase } from "./retry.ts";
 
-/** A run that a worker holds. `day` is what its events are kept by. */
-export interface HeldRun {
+/** A run, and the day that its events are kept by. */
+interface RunOfDay {
   readonly id: string;
   readonly day: string;
+}
+
+/** A run that a worker holds. */
+export interface HeldRun extends RunOfDay {
   readonly workerId: string;
 }
 
@@ -76,7 +82,7 @@ export class RunStore {
     workerId: string,
     { inTurn = false }: { inTurn?: boolean } = {},
   ): Promise<Claim> {
-    const { rows } = await this.#database.query<Omit<ClaimedRun, "id" | "workerId">>(
+    const { rows } = await this.#database.query<Omit<ClaimedRun, "workerId" | "nextSeq">>(
       `update runs set ${claimed}
        where ${theRun(
          "$1",
@@ -84,27 +90,29 @@ export class RunStore {
           and coalesce(run_at <= now(), true)
           and (not $4 or turn <= (select min(turn) from runs where status = 'queued' and dispatched_at is not null))`,
        )}
-       returning day::text, job, attempt, ${projectNetwork("runs")},
-                 case when attempt = 1 then 0 else ${lastSeq("runs")} + 1 end as "nextSeq"`,
+       returning id, day::text, job, attempt, ${projectNetwork("runs")}`,
       [runId, projectId, workerId, inTurn],
     );
-    const row = rows[0];
-    return row === undefined
-      ? await this.look(projectId, runId)
-      : { state: "claimed", run: { id: runId, workerId, ...row } };
+    const [row] = rows;
+    if (row === undefined) return await this.look(projectId, runId);
+    // It is this worker's already: what is still to be known of it must not be missed.
+    const [nextSeq] = row.attempt === 1 ? [0] : await retryDatabase(async () => await this.#nextSeqs([row]));
+    return { state: "claimed", run: { ...row, workerId, nextSeq: nextSeq! } };
   }
 
   /** What `claim` says of a run that it does not give. */
   async look(projectId: string, runId: string): Promise<Exclude<Claim, { state: "claimed" }>> {
-    const { rows } = await this.#database.query<{ result: RunResult | null; cancelled: boolean; nextSeq: number }>(
-      `select result, status = 'queued' and cancel_requested_at is not null as cancelled, ${nextSeq("r")}
+    const { rows } = await this.#database.query<RunOfDay & { result: RunResult | null; cancelled: boolean }>(
+      `select id, day::text, result, status = 'queued' and cancel_requested_at is not null as cancelled
        from runs r where ${theRun("$1", "project_id = $2")}`,
       [runId, projectId],
     );
-    const row = rows[0];
+    const [row] = rows;
     if (row === undefined) return { state: "unknown" };
     if (row.result !== null) return { state: "ended", result: row.result };
-    return row.cancelled ? { state: "cancelled", nextSeq: row.nextSeq } : { state: "held" };
+    if (!row.cancelled) return { state: "held" };
+    const [nextSeq] = await this.#nextSeqs([row]);
+    return { state: "cancelled", nextSeq: nextSeq! };
   }
 
   /**
@@ -119,12 +127,13 @@ export class RunStore {
       [fromWorkerId, workerId],
     );
     if (taken.rows.length === 0) return [];
-    // By a statement of its own: it must see what the other worker wrote until it lost the runs.
-    const { rows } = await this.#database.query<Omit<ClaimedRun, "workerId">>(
-      `select id, day::text, job, attempt, ${projectNetwork("r")}, ${nextSeq("r")} from runs r where id = any($1) and worker_id = $2`,
+    const { rows } = await this.#database.query<Omit<ClaimedRun, "workerId" | "nextSeq">>(
+      `select id, day::text, job, attempt, ${projectNetwork("r")} from runs r where id = any($1) and worker_id = $2`,
       [taken.rows.map(({ id }) => id), workerId],
     );
-    return rows.map((row) => ({ ...row, workerId }));
+    // By a statement of its own: it must see what the other worker wrote until it lost the runs.
+    const nextSeqs = await this.#nextSeqs(rows);
+    return rows.map((row, i) => ({ ...row, workerId, nextSeq: nextSeqs[i]! }));
   }
 
   /** The runs that a worker holds. */
@@ -148,11 +157,12 @@ export class RunStore {
 
   /** Runs whose end was asked for and has not come, at most 1,000. */
   async listCancelRequested(): Promise<{ id: string; status: "queued" | "running"; nextSeq: number }[]> {
-    const { rows } = await this.#database.query<{ id: string; status: "queued" | "running"; nextSeq: number }>(
-      `select id, status, ${nextSeq("r")} from runs r where cancel_requested_at is not null and ended_at is null
+    const { rows } = await this.#database.query<RunOfDay & { status: "queued" | "running" }>(
+      `select id, day::text, status from runs r where cancel_requested_at is not null and ended_at is null
        order by cancel_requested_at limit 1000`,
     );
-    return rows;
+    const nextSeqs = await this.#nextSeqs(rows);
+    return rows.map(({ id, status }, i) => ({ id, status, nextSeq: nextSeqs[i]! }));
   }
 
   /**
@@ -267,13 +277,32 @@ export class RunStore {
 
   /** Events of a run from number `from` on, in order, at most `limit`. */
   async listEvents(projectId: string, runId: string, { from = 0, limit = 1_000 } = {}): Promise<RunEvent[]> {
+    const { rows: runs } = await this.#database.query<{ day: string }>(
+      `select day::text from runs where ${theRun("$1", "project_id = $2")}`,
+      [runId, projectId],
+    );
+    const [run] = runs;
+    if (run === undefined) return [];
     const { rows } = await this.#database.query<{ seq: number; time: Date; body: RunEventBody & Record<string, Json> }>(
-      `select seq, time, body from run_events
-       where run_day = (select day from runs where ${theRun("$1", "project_id = $2")}) and run_id = $1 and seq >= $3
-       order by seq limit $4`,
-      [runId, projectId, from, limit],
+      {
+        text: `select seq, time, body from run_events where run_day = $1 and run_id = $2 and seq >= $3 order by seq limit $4`,
+        values: [run.day, runId, from, limit],
+      },
     );
     return rows.map(({ seq, time, body }) => ({ runId, seq, time: time.toISOString(), ...body }));
+  }
+
+  /** The number of the next event of each. */
+  async #nextSeqs(runs: readonly RunOfDay[]): Promise<number[]> {
+    if (runs.length === 0) return [];
+    const days = runs.map(({ day }) => day);
+    const { rows } = await this.#database.query<{ nextSeq: number }>({
+      text: `select (select coalesce(max(e.seq), -1) + 1 from run_events e
+                     where e.run_day = any($3::date[]) and e.run_day = w.day and e.run_id = w.id)::int as "nextSeq"
+             from unnest($1::uuid[], $2::date[]) with ordinality as w (id, day, place) order by place`,
+      values: [runs.map(({ id }) => id), days, [...new Set(days)]],
+    });
+    return rows.map(({ nextSeq }) => nextSeq);
   }
 }
 
@@ -283,15 +312,6 @@ export class RunStore {
  */
 function theRun(id: string, state: string): string {
   return `id = ${id} and (${state}) is true`;
-}
-
-function nextSeq(run: string): string {
-  return `${lastSeq(run)} + 1 as "nextSeq"`;
-}
-
-/** -1 while there are none. */
-function lastSeq(run: string): string {
-  return `(select coalesce(max(e.seq), -1) from run_events e where e.run_day = ${run}.day and e.run_id = ${run}.id)::int`;
 }
 
 function projectNetwork(run: string): string {

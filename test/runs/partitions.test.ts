@@ -1,8 +1,11 @@
 /** Events by the day of their run's beginning: made ahead, found by that day alone, and right over midnight. */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createId } from "../../protocol/ids.ts";
+import { DatabaseEventSource } from "../../runs/event-source.ts";
 import { dropPartition, listPartitions, makePartitions } from "../../runs/partitions.ts";
-import { RunStore, type StoredEvent } from "../../runs/store.ts";
+import { forgetRuns } from "../../runs/retention.ts";
+import { type ClaimedRun, RunStore, type StoredEvent } from "../../runs/store.ts";
 import { recordRuns } from "../../runs/submit.ts";
 import { createOrganization, createProject } from "../../vault/tenancy/tenancy.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
@@ -29,16 +32,21 @@ const dayOf = (days: number): string => new Date(Date.parse(today) + days * 86_4
 const tableOf = (day: string): string => `run_events_${day.replaceAll("-", "")}`;
 const event = (seq: number): StoredEvent => ({ seq, time: new Date(), body: mark({ kind: "stdout", text: "x" }) });
 
-async function runOfDay(day: string): Promise<string> {
+async function claimedRun(day = today): Promise<ClaimedRun> {
   const id = createId();
   const job = { projectId, step: { language: "python" as const, code: "1" } };
   await recordRuns(temporary.database, [{ id, job }], { projectId });
   await temporary.database.query("update runs set day = $2 where id = $1", [id, day]);
   const claim = await store.claim(projectId, id, "worker");
   if (claim.state !== "claimed") throw new Error("not claimed");
-  await store.appendEvents(claim.run, [event(0), event(1)]);
-  await store.finish(succeeded(id), [event(2)], { from: claim.run });
-  return id;
+  return claim.run;
+}
+
+async function runOfDay(day: string): Promise<string> {
+  const run = await claimedRun(day);
+  await store.appendEvents(run, [event(0), event(1)]);
+  await store.finish(succeeded(run.id), [event(2)], { from: run });
+  return run.id;
 }
 
 async function tablesOf(runId: string): Promise<string[]> {
@@ -82,18 +90,41 @@ test("a day whose events lie elsewhere already is left there, and the others are
   expect(await store.listEvents(projectId, runId)).toHaveLength(3);
 });
 
-test("reading a run's events looks into its day alone", async () => {
-  const runId = await runOfDay(today);
-  const { rows } = await temporary.database.query<{ "QUERY PLAN": string }>(
-    `explain (analyze, costs off, timing off) select seq, time, body from run_events
-     where run_day = (select day from runs where id = $1 and project_id = $2) and run_id = $1 and seq >= 0 order by seq limit 10`,
-    [runId, projectId],
-  );
-  const read = rows
-    .map((row) => row["QUERY PLAN"])
-    .filter((line) => line.includes("run_events_") && !line.includes("never executed"));
-  expect(read.length).toBeGreaterThan(0);
-  for (const line of read) expect(line).toContain(tableOf(today));
+test("nothing that is done about a run waits for another day's partition, also once plans are kept", async () => {
+  const { database } = temporary;
+  const source = new DatabaseEventSource(database);
+  const liveThrough = async (): Promise<void> => {
+    const id = await runOfDay(today);
+    expect((await store.listEvents(projectId, id)).map(({ seq }) => seq)).toEqual([0, 1, 2]);
+    expect((await source.read([{ runId: id, from: 1, eventsMax: 9 }]))[0]!.events).toHaveLength(2);
+    expect(await source.tips([{ runId: id, from: 2 }])).toEqual([{ runId: id, from: 2, more: true, ended: true }]);
+    await database.query("update runs set created_at = now() - interval '40 days' where id = $1", [id]);
+    expect(await forgetRuns(database, { days: 30 })).toEqual({ runs: 1, partitions: 0 });
+    expect(await store.listEvents(projectId, id)).toEqual([]);
+
+    const cancelled = await claimedRun();
+    await store.appendEvents(cancelled, [event(0), event(1)]);
+    expect(await store.takeOver("worker", "heir")).toMatchObject([{ id: cancelled.id, nextSeq: 2 }]);
+    expect(await store.requeue({ ...cancelled, workerId: "heir" }, [event(2)], 0)).toBe(true);
+    const again = await store.claim(projectId, cancelled.id, "worker");
+    expect(again).toMatchObject({ state: "claimed", run: { attempt: 2, nextSeq: 3 } });
+    expect(await store.requeue(cancelled, [event(3)], 0)).toBe(true);
+    await store.requestCancel(projectId, cancelled.id);
+    expect(await store.listCancelRequested()).toEqual([{ id: cancelled.id, status: "queued", nextSeq: 4 }]);
+    expect(await store.claim(projectId, cancelled.id, "worker")).toEqual({ state: "cancelled", nextSeq: 4 });
+    await store.finish(succeeded(cancelled.id), [event(4)], { from: "queued" });
+  };
+  const others = Promise.withResolvers<void>();
+  const locked = database.transaction(async (client) => {
+    await client.query(`lock table run_events_other, ${tableOf(dayOf(1))} in access exclusive mode`);
+    await others.promise;
+  });
+  try {
+    for (let i = 0; i < 8; i++) await Promise.race([liveThrough(), sleep(5_000).then(() => expect.fail("it waits"))]);
+  } finally {
+    others.resolve();
+    await locked;
+  }
 });
 
 test("dropping a day takes its events and no others", async () => {

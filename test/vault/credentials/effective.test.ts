@@ -219,9 +219,9 @@ test("a credential is resolved with one statement for all that decides and prove
   await set(organization, "organization-value");
   const texts: string[] = [];
   const watched = (client: Queryable): Queryable => ({
-    query: async (text, values) => {
-      texts.push(text);
-      return await client.query(text, values);
+    query: async (statement, values) => {
+      texts.push(typeof statement === "string" ? statement : statement.text);
+      return await client.query(statement, values);
     },
   });
   const transaction: Database["transaction"] = async (work) =>

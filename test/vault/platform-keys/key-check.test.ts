@@ -201,9 +201,10 @@ describe("last use", () => {
     const { key, metadata } = await world.projectKey();
     const fiveLater = new Date(now.getTime() + 300_000);
     const slow: Queryable = {
-      async query(text, values) {
+      async query(statement, values) {
+        const text = typeof statement === "string" ? statement : statement.text;
         if (text.startsWith("update platform_keys")) await world.check(key, { now: fiveLater });
-        return await world.database.query(text, values);
+        return await world.database.query(statement, values);
       },
     };
     const database = { ...slow, transaction: () => expect.unreachable("nothing is refused") };

@@ -4,7 +4,7 @@
  */
 import type { QueryResult, QueryResultRow } from "pg";
 import type { Database } from "../../../database/connection.ts";
-import type { Queryable } from "../../../database/server.ts";
+import type { PlannedAnew, Queryable } from "../../../database/server.ts";
 
 /** How often the rows of a table were looked at by one statement, whether they were wanted or not. */
 export interface Look {
@@ -42,21 +42,27 @@ export class WatchedDatabase {
     return this.#plans.splice(0);
   }
 
-  async query<Row extends QueryResultRow>(text: string, values: unknown[] = []): Promise<QueryResult<Row>> {
-    return await this.transaction(async (client) => await client.query<Row>(text, values));
+  async query<Row extends QueryResultRow>(
+    statement: string | PlannedAnew,
+    values: unknown[] = [],
+  ): Promise<QueryResult<Row>> {
+    return await this.transaction(async (client) => await client.query<Row>(statement, values));
   }
 
   async transaction<T>(work: (client: Queryable) => Promise<T>): Promise<T> {
     return await this.#database.transaction(async (client) => {
-      const query = async <Row extends QueryResultRow>(text: string, values: unknown[] = []) => {
-        if (/^\s*(select|insert|update|delete|with)\b/.test(text)) await this.#explain(client, text, values);
-        return await client.query<Row>(text, values);
+      const query = async <Row extends QueryResultRow>(statement: string | PlannedAnew, values: unknown[] = []) => {
+        const planned = typeof statement === "string" ? { text: statement, values } : statement;
+        if (/^\s*(select|insert|update|delete|with)\b/.test(planned.text)) await this.#explain(client, planned);
+        return typeof statement === "string"
+          ? await client.query<Row>(statement, values)
+          : await client.query<Row>(statement);
       };
       return await work({ query });
     });
   }
 
-  async #explain(client: Queryable, text: string, values: unknown[]): Promise<void> {
+  async #explain(client: Queryable, { text, values }: PlannedAnew): Promise<void> {
     await client.query("savepoint before");
     const { rows } = await client.query<{ "QUERY PLAN": [{ Plan: PlanNode }] }>(
       `explain (analyze, format json) ${text}`,
