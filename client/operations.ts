@@ -78,7 +78,7 @@ export const operations = {
   createStepVersion: "POST p/steps/{stepId}/versions",
   getStepVersion: "GET p/steps/{stepId}/versions/{version}",
   publishStep: "PUT p/steps/{stepId}/published",
-  testStep: "POST p/steps/{stepId}/test",
+  testStep: "POST p/steps/{stepId}/test once",
   checkStep: "POST p/steps/check",
   listSchedules: "GET p/schedules",
   createSchedule: "POST p/schedules",

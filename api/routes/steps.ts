@@ -23,6 +23,7 @@ import { decodeCursor, pageOfRows } from "../paging.ts";
 import type { ApiParts } from "../parts.ts";
 import type { Principal } from "../principal.ts";
 import { defineRoute, type Route } from "../route.ts";
+import { keyedRunId } from "../run-id.ts";
 import { submitAndWait } from "../submit-and-wait.ts";
 
 const idKey = z.tuple([z.uuid()]);
@@ -141,18 +142,20 @@ export const stepRoutes: readonly Route[] = [
     path: "/v1/projects/:projectId/steps/:stepId/test",
     operationId: "testStep",
     summary: "Run the newest version of a step, or the one that is named, whether it is published or not",
-    description: "To run what was never saved, submit a run with its code. The run has the label `test`.",
+    description: `To run what was never saved, submit a run with its code. The run has the label \`test\`. Sent again with the same header Idempotency-Key, it gives the run that was made at first.`,
     tag: "steps",
     params: stepParams,
     query: submitQuery,
     body: stepTestSchema,
     responses: { 202: submittedSchema, 200: submittedSchema },
     access: "principal",
-    async handler({ vault, principal, params, query, body, parts, reply, signal }) {
+    idempotent: true,
+    async handler({ vault, principal, params, query, body, parts, reply, signal, idempotencyKey }) {
       const { projectId, stepId } = params;
       await vault.authorize("step.write", { projectId });
       const version = body.version ?? (await parts.steps.get(projectId, stepId)).version;
-      const job = { projectId, step: { id: stepId, version }, params: body.params, labels: { test: "true" } };
+      const runId = keyedRunId(projectId, principal, idempotencyKey);
+      const job = { projectId, runId, step: { id: stepId, version }, params: body.params, labels: { test: "true" } };
       return await submitAndWait({ vault, principal, parts, reply, signal }, { job, waitSeconds: query.wait });
     },
   }),

@@ -56,6 +56,11 @@ describe("a step", () => {
     expect((await stepvault.ask(path, { body: { version: 1 } })).body.result.output).toBe("published");
     const run = (await stepvault.ask(`${stepvault.base}/runs/${tested.body.runId}`)).body;
     expect(run.labels).toEqual({ test: "true" });
+    const again = async (n: number): ReturnType<ApiService["ask"]> =>
+      await stepvault.ask(path, { body: { params: { n } }, headers: { "idempotency-key": "test" } });
+    const once = (await again(2)).body;
+    expect((await again(2)).body).toEqual({ ...once, created: false });
+    expect((await again(3)).body.code).toBe("ERR_RUN_CONFLICT");
     const key = await stepvault.key(["trigger", "read:runs"]);
     expect((await stepvault.ask(path, { body: {}, key })).body.code).toBe("ERR_FORBIDDEN");
   });
