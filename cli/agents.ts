@@ -2,7 +2,7 @@
 import type { Agent } from "../vault/platform-keys/agents.ts";
 import type { Handlers } from "./commands.ts";
 import { UsageError } from "./given.ts";
-import { data, note } from "./terminal.ts";
+import { data, dataJson, note } from "./terminal.ts";
 import { day, print, printDone } from "./vault-options.ts";
 import { withVault } from "./with-vault.ts";
 
@@ -65,9 +65,10 @@ export const embedKeysHandlers: Handlers = {
       requestsPerMinuteMax: given.number("requests-per-minute-max"),
     };
     const { key, metadata } = await withVault(async (vault) => await vault.embedKeys.create(wanted));
-    if (given.json) return data(`${JSON.stringify({ key, ...metadata })}\n`);
+    const lost = `nobody has the new key ${metadata.id}: stepvault embed-keys revoke ${metadata.id} --project ${wanted.projectId}`;
+    if (given.json) return dataJson({ key, ...metadata }, 0, lost);
     note(`${metadata.id}, conversations begin with ${metadata.conversationPrefix}; it is shown this once`);
-    data(`${key}\n`);
+    data(`${key}\n`, lost);
   },
   async list(given) {
     const projectId = given.required("project");

@@ -4,10 +4,10 @@
  */
 import { readKey } from "../client/key-form.ts";
 import { Client, Key, type Query } from "../client/client.ts";
-import type { JobInput, RunEvent } from "../protocol/job.ts";
+import type { JobInput, RunEvent, RunResult } from "../protocol/job.ts";
 import { keyFileOfEnvironment } from "./environment.ts";
 import { interruptible, untilAborted } from "./interruption.ts";
-import type { ProjectAccess, ShownRun, ShownSchedule } from "./project-access.ts";
+import type { ProjectAccess, ShownSchedule } from "./project-access.ts";
 import { readText } from "./read-file.ts";
 import { readValue } from "./vault-options.ts";
 
@@ -19,7 +19,7 @@ interface Asked {
 
 interface Page<Item> {
   readonly data: Item[];
-  readonly pagination: { readonly cursor?: string; readonly after?: number; readonly hasMore: boolean };
+  readonly pagination: { readonly cursor?: string; readonly hasMore: boolean };
 }
 
 const pageRowsMax = 100;
@@ -29,7 +29,7 @@ export async function withApi<T>(asked: Asked, work: (project: ProjectAccess) =>
   const client = new Client(key, { baseUrl: asked.url });
   return await interruptible(async (signal) => {
     const api = new Api(client, `/v1/projects/${encodeURIComponent(asked.projectId)}`, signal);
-    return await untilAborted(work(accessTo(api)), signal);
+    return await untilAborted(work({ ...accessTo(api), ...runsOf(client, signal) }), signal);
   });
 }
 
@@ -74,7 +74,16 @@ class Api {
   }
 }
 
-function accessTo(api: Api): ProjectAccess {
+/** What waits: the client's own ways, which bear an API that is away, as in a rolling restart. */
+function runsOf({ runs }: Client, signal: AbortSignal): Pick<ProjectAccess, "events" | "result"> {
+  return {
+    events: (runId, { follow }) =>
+      (follow ? runs.stream(runId, { signal }) : runs.events(runId, { signal })) as AsyncIterable<RunEvent>,
+    result: async (runId) => (await runs.wait(runId, { signal, timeMsMax: Infinity })) as RunResult,
+  };
+}
+
+function accessTo(api: Api): Omit<ProjectAccess, "events" | "result"> {
   const at = (...parts: (string | number)[]): string => `/${parts.map((part) => encodeURIComponent(part)).join("/")}`;
   return {
     submit: async (job) =>
@@ -86,7 +95,6 @@ function accessTo(api: Api): ProjectAccess {
       return await api.list("/runs", limit, { status, stepId, label });
     },
     getRun: async (runId) => await api.ask("GET", at("runs", runId)),
-    events: (runId, { follow }) => eventsOf(api, runId, follow),
     cancel: async (runId) => await api.ask("POST", at("runs", runId, "cancel")),
     output: async (runId) => (await api.ask<{ output: unknown }>("GET", at("runs", runId, "output"))).output,
     async saveStep({ id, ...body }) {
@@ -107,20 +115,4 @@ function accessTo(api: Api): ProjectAccess {
     },
     deleteSchedule: async (scheduleId) => await api.ask("DELETE", at("schedules", scheduleId)),
   };
-}
-
-/** Page by page; the server says within a second when a run has ended. */
-async function* eventsOf(api: Api, runId: string, follow: boolean): AsyncGenerator<RunEvent> {
-  const path = `/runs/${encodeURIComponent(runId)}`;
-  let [after, over] = [undefined as number | undefined, !follow];
-  for (;;) {
-    const page = await api.ask<Page<RunEvent>>("GET", `${path}/events`, { query: { after } });
-    yield* page.data;
-    after = page.pagination.after ?? after;
-    if (page.data.at(-1)?.kind === "finished") return;
-    if (page.pagination.hasMore) continue;
-    if (over) return;
-    const run = await api.ask<ShownRun>("GET", path, { query: { wait: 1 } });
-    over = run.result !== null;
-  }
 }

@@ -2,11 +2,12 @@
  * `stepvault audit`: reads an organization's audit log, exports where it ends as a signed head, and checks that the whole log
  * is what was written. A head is worth something only where whoever can change the database cannot reach it.
  */
+import { cleanLine } from "../mcp/plain-text.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import type { AuditEvent, AuditHead } from "../vault/audit/audit.ts";
 import type { Handlers } from "./commands.ts";
 import { readJson } from "./read-file.ts";
-import { data, exitCodes, paint, table } from "./terminal.ts";
+import { data, dataJson, exitCodes, paint, table } from "./terminal.ts";
 import { withVault } from "./with-vault.ts";
 
 export const auditHandlers: Handlers = {
@@ -29,9 +30,9 @@ async function verify(
   const kept = headFile === undefined ? undefined : readHead(headFile);
   const verdict = await withVault(async (vault) => await vault.audit.verify({ organizationId, kept }));
   const { events, broken } = verdict;
-  if (json) data(`${JSON.stringify(verdict)}\n`);
+  if (json) dataJson(verdict);
   else if (broken === undefined) data(`${paint("green", "whole", process.stdout)}: ${events} events\n`);
-  else data(`${paint("red", "broken", process.stdout)} at event ${broken.seq}: ${broken.why}\n`);
+  else data(`${paint("red", "broken", process.stdout)} at event ${broken.seq}: ${cleanLine(broken.why)}\n`);
   return broken === undefined ? exitCodes.success : exitCodes.system;
 }
 
@@ -53,7 +54,7 @@ function readHead(file: string): AuditHead {
 
 async function printHead(organizationId: string): Promise<number> {
   const head = await withVault(async (vault) => await vault.audit.head({ organizationId }));
-  data(`${JSON.stringify(head)}\n`);
+  dataJson(head);
   return exitCodes.success;
 }
 
@@ -62,7 +63,7 @@ async function list(
   json: boolean,
 ): Promise<number> {
   const events = await withVault(async (vault) => await vault.audit.list(query));
-  if (json) for (const event of events) data(`${JSON.stringify(event)}\n`);
+  if (json) for (const event of events) dataJson(event);
   else data(`${table([["seq", "time", "event", "outcome", "actor", "target"], ...events.map(rowOf)])}\n`);
   return exitCodes.success;
 }

@@ -11,6 +11,7 @@ import type { ProjectAccess, ScheduleToSave, Shown, ShownSchedule } from "./proj
 
 const by: Submitter = { kind: operator.kind, id: operator.id };
 const eventsAtOnce = 1_000;
+const waitMsMax = 600_000;
 
 export async function withDatabase<T>(projectId: string, work: (project: ProjectAccess) => Promise<T>): Promise<T> {
   const config = readSettings();
@@ -33,15 +34,25 @@ function accessTo(service: Service, projectId: string, signal: AbortSignal): Pro
       const step = { id: stepId, version: version ?? (await steps.get(projectId, stepId)).version };
       return await runs.submit({ projectId, step, params, labels: { test: "true" } }, by);
     },
-    async listRuns({ status, limit, ...filter }) {
+    async listRuns({ status, limit, labels, ...filter }) {
       const wanted = status.length === 0 ? undefined : (status as NonNullable<RunFilter["status"]>);
-      const page = await runs.list(projectId, { filter: { ...filter, status: wanted }, limit });
+      const page = await runs.list(projectId, {
+        filter: { ...filter, status: wanted, labels: Object.entries(labels) },
+        limit,
+      });
       return page.runs.map(shown);
     },
     getRun: async (runId) => ({ ...shown(await runs.get(projectId, runId)) }),
     async *events(runId, { follow }) {
       if (follow) for await (const page of runs.follow(projectId, runId, { from: 0, signal })) yield* page;
       else yield* eventsSoFar(service, projectId, runId);
+    },
+    async result(runId) {
+      for (;;) {
+        const result = await runs.wait(projectId, runId, { timeoutMs: waitMsMax, signal });
+        if (result !== undefined) return result;
+        signal.throwIfAborted();
+      }
     },
     async cancel(runId) {
       await runs.cancel(projectId, runId);

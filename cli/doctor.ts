@@ -18,7 +18,7 @@ import { openKms } from "../vault/encryption/key-sources.ts";
 import type { KmsRootKey } from "../vault/encryption/kms.ts";
 import { readSettings } from "./environment.ts";
 import type { Given } from "./given.ts";
-import { data, exitCodes, paint, table } from "./terminal.ts";
+import { type Cell, data, dataJson, exitCodes, table } from "./terminal.ts";
 
 const nodeMajorMin = 26;
 
@@ -32,15 +32,15 @@ interface Check {
 
 export async function doctorCommand({ json }: Given): Promise<number> {
   const checks = [nodeCheck(), ...(await settingsChecks())];
-  if (json) data(`${JSON.stringify({ checks }, undefined, 2)}\n`);
+  if (json) dataJson({ checks }, 2);
   else
     data(`${table([["check", "", ""], ...checks.map((check) => [check.name, mark(check.verdict), check.detail])])}\n`);
   return checks.some(({ verdict }) => verdict === "fail") ? exitCodes.system : exitCodes.success;
 }
 
-function mark(verdict: Verdict): string {
+function mark(verdict: Verdict): Cell {
   const style = { ok: "green", warn: "yellow", fail: "red" } as const;
-  return paint(style[verdict], verdict, process.stdout);
+  return { text: verdict, style: style[verdict] };
 }
 
 async function settingsChecks(): Promise<Check[]> {

@@ -8,7 +8,7 @@ import type { IssuedKey, KeyMetadata } from "../vault/platform-keys/keys.ts";
 import type { Place } from "../vault/tenancy/authorize.ts";
 import type { Handlers } from "./commands.ts";
 import { type Given, UsageError } from "./given.ts";
-import { data, note } from "./terminal.ts";
+import { data, dataJson, note } from "./terminal.ts";
 import { accessOf, day, print, printDone, printOne } from "./vault-options.ts";
 import { withVault } from "./with-vault.ts";
 
@@ -89,9 +89,12 @@ function keyOf(given: Given): { place: Place; keyId: string } {
 }
 
 function show({ key, metadata }: IssuedKey, given: Given): void {
-  if (given.json) return data(`${JSON.stringify({ key, ...metadata })}\n`);
+  const place = given.place();
+  const where = "projectId" in place ? `--project ${place.projectId}` : `--organization ${place.organizationId}`;
+  const lost = `nobody has the new key ${metadata.id}: stepvault keys revoke ${metadata.id} ${where}`;
+  if (given.json) return dataJson({ key, ...metadata }, 0, lost);
   note(`${metadata.name}, ${metadata.id}, expires: ${day(metadata.expiresAt)}; it is shown this once`);
-  data(`${key}\n`);
+  data(`${key}\n`, lost);
 }
 
 /** The table has checked them. */

@@ -3,7 +3,7 @@ import { text } from "node:stream/consumers";
 import type { Handlers } from "./commands.ts";
 import type { Given } from "./given.ts";
 import { readText } from "./read-file.ts";
-import { data, exitCodes, note } from "./terminal.ts";
+import { dataJson, exitCodes, note } from "./terminal.ts";
 import { print } from "./vault-options.ts";
 import { withVault } from "./with-vault.ts";
 
@@ -42,7 +42,7 @@ async function leaks(given: Given, action: "find" | "end"): Promise<number> {
         more: `made by ${createdBy.kind} ${createdBy.id}, ${children} embed keys`,
       })),
     ];
-    if (given.json) data(`${JSON.stringify({ leak, ended })}\n`);
+    if (given.json) dataJson({ leak, ended });
     else
       print(found, {
         json: false,

@@ -11,15 +11,13 @@ import { helpOfAction, helpOfCommand, overview } from "./help.ts";
 import { Interrupted } from "./interruption.ts";
 import { commandTable, findAction, findCommand, onlyAction } from "./table/table.ts";
 import { type ActionEntry, type CommandEntry, synopsisOf } from "./table/types.ts";
-import { data, exitCodes, note, reportError, reportUsage } from "./terminal.ts";
+import { data, exitCodes, note, reportError, reportUnwritten, reportUsage } from "./terminal.ts";
 import { version } from "./version.ts";
 
 const helpWords = new Set(["--help", "-h"]);
 
 async function main(args: readonly string[]): Promise<number> {
-  // A reader that has seen enough, such as head, is no error.
-  process.stdout.on("error", quietly);
-  process.stderr.on("error", quietly);
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", (error) => reportUnwritten(error));
   try {
     refuseSecrets(args);
     const [name, ...rest] = args;
@@ -86,8 +84,6 @@ function meant(typed: string, names: readonly string[]): string {
   return closest === undefined ? "" : `; did you mean ${closest}?`;
 }
 
-function quietly(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EPIPE") throw error;
-}
-
-process.exitCode = await main(process.argv.slice(2));
+const exitCode = await main(process.argv.slice(2));
+// Of output that could not be written there is one.
+process.exitCode ??= exitCode;

@@ -5,7 +5,7 @@ import { toWheels } from "../runtime/python-packages.ts";
 import type { Handlers } from "./commands.ts";
 import type { Given } from "./given.ts";
 import { withProgress } from "./progress.ts";
-import { data } from "./terminal.ts";
+import { dataJson, dataLine } from "./terminal.ts";
 
 export const packagesHandlers: Handlers = {
   lock: async (given) => await packages(given, "lock"),
@@ -22,5 +22,6 @@ async function packages(given: Given, action: "lock" | "check"): Promise<void> {
     return files;
   });
   for (const { path, sha256 } of found)
-    data(given.json ? `${JSON.stringify({ path, sha256 })}\n` : `${sha256}  ${path}\n`);
+    if (given.json) dataJson({ path, sha256 });
+    else dataLine(`${sha256}  ${path}`);
 }

@@ -3,6 +3,7 @@ import { type NetworkPolicy, networkPolicySchema } from "../protocol/job.ts";
 import type { ProjectLimits } from "../vault/tenancy/tenancy.ts";
 import type { Handlers } from "./commands.ts";
 import { type Given, UsageError } from "./given.ts";
+import { networkOf } from "./step-file.ts";
 import { print, printDone, printOne } from "./vault-options.ts";
 import { withVault } from "./with-vault.ts";
 
@@ -56,10 +57,8 @@ export const projectsHandlers: Handlers = {
 
 function policyOf(words: readonly string[]): NetworkPolicy | null {
   if (words.length === 1 && words[0] === "step") return null;
-  const parsed = networkPolicySchema.safeParse(
-    words.length === 1 && /^(none|open)$/.test(words[0]!) ? words[0] : words,
-  );
-  if (parsed.success) return parsed.data;
+  const parsed = networkPolicySchema.safeParse(networkOf("POLICY", words));
+  if (parsed.success && !words.includes("step")) return parsed.data;
   throw new UsageError("POLICY is none, open, step, or rules such as GET api.example.com");
 }
 

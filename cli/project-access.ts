@@ -3,13 +3,13 @@
  * operator, or with --url an API, as the owner of a platform key. Both give the JSON that the API shows, so that a command
  * does not know which one it is.
  */
-import type { JobInput, RunEvent, StepInput } from "../protocol/job.ts";
+import type { JobInput, RunEvent, RunResult, StepInput } from "../protocol/job.ts";
 import type { Run, RunSummary } from "../runs/find.ts";
 import type { Schedule } from "../runs/schedules.ts";
 import type { SavedStep } from "../runs/steps.ts";
 import type { Step, StepVersion } from "../runs/step-versions.ts";
 import type { StepCheck } from "../vault/secrets/explain.ts";
-import type { Given } from "./given.ts";
+import { type Given, UsageError } from "./given.ts";
 
 /** What JSON makes of a thing. */
 export type Shown<T> = T extends Date
@@ -54,8 +54,10 @@ export interface ProjectAccess {
   ): Promise<{ runId: string }>;
   listRuns(asked: RunsAsked): Promise<Shown<RunSummary>[]>;
   getRun(runId: string): Promise<ShownRun>;
-  /** Events so far; with `follow` until the run ends. */
+  /** Events so far; with `follow` until the run ends, also while an API is away for a while. */
   events(runId: string, options: { follow: boolean }): AsyncIterable<RunEvent>;
+  /** How the run ended, once it has, also while an API is away for a while. */
+  result(runId: string): Promise<RunResult>;
   cancel(runId: string): Promise<ShownRun>;
   output(runId: string): Promise<unknown>;
   saveStep(step: StepToSave): Promise<SavedStep>;
@@ -70,10 +72,13 @@ export interface ProjectAccess {
   deleteSchedule(scheduleId: string): Promise<void>;
 }
 
-/** Throws what opening throws, Interrupted, and what the work throws. */
+/** Throws UsageError, what opening throws, Interrupted, and what the work throws. */
 export async function withProject<T>(given: Given, work: (project: ProjectAccess) => Promise<T>): Promise<T> {
   const projectId = given.required("project");
   const url = given.text("url");
+  // Whoever names a key does not mean to act as the operator.
+  if (url === undefined && given.has("key-file"))
+    throw new UsageError("--key-file is for an API, and --url is missing");
   if (url === undefined) return await (await import("./database-access.ts")).withDatabase(projectId, work);
   const { withApi } = await import("./api-access.ts");
   return await withApi({ url, projectId, keyFile: given.text("key-file") }, work);

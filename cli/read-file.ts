@@ -3,6 +3,7 @@ import { isUtf8 } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { StepvaultError } from "../protocol/error.ts";
 import type { Json } from "../protocol/job.ts";
+import { RoundedNumber } from "./exact-json.ts";
 
 /** Throws ERR_FILE_UNREADABLE. `role` says what the file is for, such as "secrets file". */
 export function readText(file: string, role: string): string {
@@ -18,13 +19,14 @@ export function readText(file: string, role: string): string {
   return bytes.toString("utf8");
 }
 
-/** Throws ERR_FILE_UNREADABLE. */
-export function readJson(file: string, role: string): Json {
+/** Throws ERR_FILE_UNREADABLE; `parse` may tell of what else is wrong with an error of its own. */
+export function readJson(file: string, role: string, parse: (text: string) => Json = JSON.parse): Json {
   const text = readText(file, role);
   try {
-    return JSON.parse(text) as Json;
-  } catch {
+    return parse(text);
+  } catch (error) {
     // The parser's message quotes the text.
-    throw new StepvaultError("ERR_FILE_UNREADABLE", `Cannot read the ${role}: it is not JSON`);
+    const why = error instanceof RoundedNumber ? error.message : "it is not JSON";
+    throw new StepvaultError("ERR_FILE_UNREADABLE", `Cannot read the ${role}: ${why}`);
   }
 }

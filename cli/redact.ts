@@ -12,8 +12,8 @@ export async function redactCommand(given: Given): Promise<void> {
   try {
     await pipeline(process.stdin, createRedactor(secrets).transform(), process.stdout);
   } catch (error) {
-    // Whoever reads has seen enough.
-    const { code } = error as { code?: unknown };
-    if (code !== "EPIPE" && code !== "ERR_STREAM_PREMATURE_CLOSE") throw error;
+    // Whoever reads has seen enough, or the disk is full, which is told for every command.
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (syscall !== "write" && code !== "EPIPE" && code !== "ERR_STREAM_PREMATURE_CLOSE") throw error;
   }
 }

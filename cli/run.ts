@@ -18,7 +18,7 @@ import { readSettings } from "./environment.ts";
 import type { Given } from "./given.ts";
 import { interruptible, untilAborted } from "./interruption.ts";
 import { readSecretsFile } from "./secrets-file.ts";
-import { paramsFrom, stepFrom } from "./step-file.ts";
+import { openFrom, paramsFrom, stepFrom } from "./step-file.ts";
 import { EventPrinter } from "./terminal.ts";
 import { showResult } from "./run-result.ts";
 
@@ -26,7 +26,7 @@ export async function runCommand(given: Given): Promise<number> {
   const config = readSettings();
   const file = given.text("secrets");
   const secrets = file === undefined ? [] : readSecretsFile(file);
-  const params = paramsFrom(given);
+  const [params, opened] = [paramsFrom(given), openFrom(given)];
   const plan = planFrom(given, config);
   if (config.sandboxLayers === "require") requireLayers(await detectLayers());
   const printer = new EventPrinter();
@@ -37,7 +37,7 @@ export async function runCommand(given: Given): Promise<number> {
       hostsIdleMax: 0,
       isolation: "run",
       memoryBytesMax: config.limitMaxima.memoryBytesMax,
-      egress: { ...config.egress, open: [...config.egress.open, ...given.texts("open")] },
+      egress: { ...config.egress, open: [...config.egress.open, ...opened] },
       javascriptPackages: config.javascriptPackages,
       pythonPackages: config.pythonPackages,
     });

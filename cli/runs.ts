@@ -2,12 +2,11 @@
 import type { JobInput, RunResult } from "../protocol/job.ts";
 import type { Handlers } from "./commands.ts";
 import { type Given, UsageError } from "./given.ts";
-import { Interrupted } from "./interruption.ts";
 import { withProgress } from "./progress.ts";
-import { type ProjectAccess, type ShownRun, withProject } from "./project-access.ts";
+import { type ProjectAccess, withProject } from "./project-access.ts";
 import { showResult } from "./run-result.ts";
 import { paramsFrom, stepFrom } from "./step-file.ts";
-import { data, EventPrinter, exitCodeOf, exitCodes, note } from "./terminal.ts";
+import { data, dataJson, EventPrinter, exitCodeOf, exitCodes, note } from "./terminal.ts";
 import { pairsOf, print, printDone, printOne } from "./vault-options.ts";
 
 const limitDefault = 50;
@@ -56,31 +55,35 @@ export const runsHandlers: Handlers = {
   },
   async output(given) {
     const output = await withProject(given, async (project) => await project.output(given.required("RUN")));
-    data(`${JSON.stringify(output, undefined, given.json ? 0 : 2)}\n`);
+    dataJson(output, given.json ? 0 : 2);
   },
 };
 
-/** Submits a run, waits for its end and shows it as `stepvault run` does; gives the exit code. Throws Interrupted. */
+/**
+ * Submits a run, waits for its end and shows it as `stepvault run` does; gives the exit code. Throws Interrupted, and what
+ * submitting and waiting throw; the run's id is told before, as the run knows nothing of who waits.
+ */
 export async function showEnd(given: Given, submit: (project: ProjectAccess) => Promise<string>): Promise<number> {
   const follow = given.has("follow");
   const printer = new EventPrinter();
   let runId: string | undefined;
-  const wait = async (project: ProjectAccess): Promise<ShownRun> => {
-    const id = (runId = await submit(project));
-    for await (const event of project.events(id, { follow: true })) if (follow) printer.show(event);
-    return await project.getRun(id);
+  const wait = async (project: ProjectAccess): Promise<RunResult> => {
+    runId = await submit(project);
+    if (follow) for await (const event of project.events(runId, { follow })) printer.show(event);
+    return await project.result(runId);
   };
+  let result: RunResult;
   try {
-    const run = await withProject(given, async (project) =>
+    result = await withProject(given, async (project) =>
       follow ? await wait(project) : await withProgress("waiting for the run", async () => await wait(project)),
     );
-    printer.end();
-    return showResult(ended(run), { printer, json: given.json, shown: follow });
   } catch (error) {
-    if (error instanceof Interrupted && runId !== undefined)
-      note(`the run goes on: stepvault runs logs ${runId} --follow`);
+    printer.end();
+    if (runId !== undefined) note(`the run goes on: stepvault runs logs ${runId} --follow`);
     throw error;
   }
+  printer.end();
+  return showResult(result, { printer, json: given.json, shown: follow });
 }
 
 async function printLogs(given: Given, project: ProjectAccess): Promise<number> {
@@ -88,18 +91,12 @@ async function printLogs(given: Given, project: ProjectAccess): Promise<number> 
   const follow = given.has("follow");
   const printer = new EventPrinter((line) => data(`${line}\n`), process.stdout);
   for await (const event of project.events(runId, { follow })) {
-    if (given.json) data(`${JSON.stringify(event)}\n`);
+    if (given.json) dataJson(event);
     else printer.show(event);
   }
   printer.end();
-  const error = follow ? ended(await project.getRun(runId)).error : undefined;
+  const error = follow ? (await project.result(runId)).error : undefined;
   return error === undefined ? exitCodes.success : exitCodeOf(error.fault);
-}
-
-function ended({ result, id, status }: ShownRun): RunResult {
-  if (result !== null) return result;
-  // Its events are over before it is: they were forgotten, or the service is closing.
-  throw new Error(`the run ${id} has no more events and is ${status}`);
 }
 
 function jobOf(given: Given): Omit<JobInput, "projectId"> {

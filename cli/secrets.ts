@@ -8,7 +8,7 @@ import type { Handlers } from "./commands.ts";
 import { type Given, UsageError } from "./given.ts";
 import { withProgress } from "./progress.ts";
 import { readJson, readText } from "./read-file.ts";
-import { data, exitCodes, note } from "./terminal.ts";
+import { data, dataJson, dataLine, exitCodes, note } from "./terminal.ts";
 import { accessOf, dateOf, day, print, printDone, readValue } from "./vault-options.ts";
 import { withVault } from "./with-vault.ts";
 
@@ -93,11 +93,11 @@ const looks: Actions = {
     const { name } = named(call);
     if (given.has("reveal")) {
       const value = (await vault.secrets.reveal({ place, name })).expose();
-      return data(given.json ? `${JSON.stringify({ name, value })}\n` : `${value}\n`);
+      return given.json ? dataJson({ name, value }) : data(`${value}\n`);
     }
     const sharedWith = await vault.secrets.access({ place, name });
     const secret = (await vault.secrets.list({ place })).find((entry) => entry.name === name && !entry.inherited);
-    data(`${JSON.stringify({ ...secret, sharedWith }, undefined, given.json ? 0 : 2)}\n`);
+    dataJson({ ...secret, sharedWith }, given.json ? 0 : 2);
   },
   async history(call) {
     print(await call.vault.secrets.versions(named(call)), {
@@ -152,7 +152,7 @@ const looks: Actions = {
   async impact(call) {
     const days = call.given.number("days");
     const { steps, uses, fallback } = await call.vault.secrets.whoWouldBreak({ ...named(call), days });
-    if (call.given.json) return data(`${JSON.stringify({ steps, uses, fallback })}\n`);
+    if (call.given.json) return dataJson({ steps, uses, fallback });
     const cells = ({ projectId, id, version, name }: (typeof steps)[number]): string[] => [
       projectId,
       id,
@@ -166,21 +166,26 @@ const looks: Actions = {
   },
   async unused({ given, vault, place }) {
     const secrets = await vault.secrets.unused({ place, days: given.number("days")! });
-    for (const secret of secrets) data(given.json ? `${JSON.stringify(secret)}\n` : `${secret.name}\n`);
+    for (const secret of secrets)
+      if (given.json) dataJson(secret);
+      else dataLine(secret.name);
   },
   async stale({ given, vault, place }) {
     for (const secret of await vault.secrets.stale({ place }))
-      data(given.json ? `${JSON.stringify(secret)}\n` : `${secret.name}  since ${day(secret.rotationDueAt)}\n`);
+      if (given.json) dataJson(secret);
+      else dataLine(`${secret.name}  since ${day(secret.rotationDueAt)}`);
   },
   async verify({ given, vault, place }) {
     const verdict = await vault.secrets.verify(place);
     const { changed, removed, unproven } = verdict;
     const whole = changed.length + removed.length === 0 && !unproven;
-    if (given.json) data(`${JSON.stringify(verdict)}\n`);
-    else if (whole) data("whole\n");
-    else if (unproven) data("broken: the key or the manifest of the place was changed\n");
-    else
-      data([...changed.map((name) => `changed: ${name}\n`), ...removed.map((name) => `removed: ${name}\n`)].join(""));
+    if (given.json) dataJson(verdict);
+    else if (whole) dataLine("whole");
+    else if (unproven) dataLine("broken: the key or the manifest of the place was changed");
+    else {
+      for (const name of changed) dataLine(`changed: ${name}`);
+      for (const name of removed) dataLine(`removed: ${name}`);
+    }
     return whole ? exitCodes.success : exitCodes.system;
   },
 };

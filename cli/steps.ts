@@ -1,36 +1,31 @@
 /** `stepvault steps`: saved steps, by the database or an API. */
 import path from "node:path";
+import { cleanText } from "../mcp/plain-text.ts";
 import type { Handlers } from "./commands.ts";
 import { type Given, UsageError } from "./given.ts";
-import { withProject } from "./project-access.ts";
+import { type ProjectAccess, type StepToSave, withProject } from "./project-access.ts";
 import { readJson } from "./read-file.ts";
 import { showEnd } from "./runs.ts";
 import { paramsFrom, stepFrom } from "./step-file.ts";
-import { data, exitCodes } from "./terminal.ts";
+import { data, dataJson, exitCodes } from "./terminal.ts";
 import { print, printDone, printOne } from "./vault-options.ts";
 
 const limitDefault = 50;
 
 export const stepsHandlers: Handlers = {
   async push(given) {
-    const file = given.required("FILE");
-    const step = {
-      id: given.text("id"),
-      name: given.text("name") ?? path.parse(file).name,
-      description: given.text("description"),
-      paramsSchema: schemaOf(given),
-      step: stepFrom(given),
-      checked: given.has("checked"),
-    };
+    const [file, checked] = [given.required("FILE"), given.has("checked")];
+    const [id, name, description] = [given.text("id"), given.text("name"), given.text("description")];
+    const said = { name, description, paramsSchema: schemaOf(given), step: stepFrom(given) };
     const saved = await withProject(given, async (project) => {
-      const pushed = await project.saveStep(step);
+      const told = id === undefined ? said : await completed(project, id, said);
+      const pushed = await project.saveStep({ id, ...told, name: told.name ?? path.parse(file).name, checked });
       if (given.has("publish")) await project.publish(pushed.id, pushed.version);
       return pushed;
     });
-    const { id, version } = saved;
     const published = given.has("publish");
-    const said = `version ${version}${published ? ", published" : ""}`;
-    printDone(given, { id, version, published }, { note: said, data: id });
+    const done = `version ${saved.version}${published ? ", published" : ""}`;
+    printDone(given, { id: saved.id, version: saved.version, published }, { note: done, data: saved.id });
   },
   async list(given) {
     const asked = { published: given.has("published") || undefined, limit: given.number("limit") ?? limitDefault };
@@ -52,7 +47,9 @@ export const stepsHandlers: Handlers = {
     await withProject(given, async (project) => {
       if (version === undefined) return printOne(await project.getStep(stepId), given);
       const found = await project.getVersion(stepId, version);
-      data(given.json ? `${JSON.stringify(found)}\n` : found.code);
+      if (given.json) dataJson(found);
+      // Exactly, for a file; on a terminal it is to be read.
+      else data(process.stdout.isTTY ? cleanText(found.code) : found.code);
     });
   },
   async publish(given) {
@@ -69,7 +66,7 @@ export const stepsHandlers: Handlers = {
   async check(given) {
     const step = stepFrom(given);
     const check = await withProject(given, async (project) => await project.checkStep(step, given.text("id")));
-    if (given.json) data(`${JSON.stringify(check)}\n`);
+    if (given.json) dataJson(check);
     else
       print(check.failures, {
         json: false,
@@ -79,6 +76,21 @@ export const stepsHandlers: Handlers = {
     return check.failures.length === 0 ? exitCodes.success : exitCodes.user;
   },
 };
+
+type Said = Pick<StepToSave, "description" | "paramsSchema" | "step"> & { readonly name: string | undefined };
+
+/** What is not said of a step's next version is what its newest one says: a new text must not open the network, say. */
+async function completed(project: ProjectAccess, stepId: string, { step, ...said }: Said): Promise<Said> {
+  const newest = await project.getVersion(stepId, (await project.getStep(stepId)).version);
+  const { inputs, limits, network, retry } = newest;
+  const kept = Object.entries({ inputs, limits, network, retry }).filter(([, value]) => value !== null);
+  return {
+    name: said.name ?? newest.name,
+    description: said.description ?? newest.description ?? undefined,
+    paramsSchema: said.paramsSchema ?? newest.paramsSchema ?? undefined,
+    step: { ...Object.fromEntries(kept), ...step },
+  };
+}
 
 function schemaOf(given: Given): Record<string, unknown> | undefined {
   const file = given.text("params-schema");

@@ -1,8 +1,10 @@
 /**
  * What commands print: data on stdout, everything else on stderr, colours only on a terminal, errors as
- * `error[CODE]: …` with a `hint:` line.
+ * `error[CODE]: …` with a `hint:` line. What is for people is text alone: whatever others wrote in it, such as a step or a
+ * name, sends no command to the terminal and hides nothing.
  */
 import { styleText } from "node:util";
+import { cleanLine, cleanText } from "../mcp/plain-text.ts";
 import { type ErrorCode, errorCodes, type Fault, type StepvaultError, toStepvaultError } from "../protocol/error.ts";
 import type { RunEvent, RunEventBody } from "../protocol/job.ts";
 
@@ -19,37 +21,76 @@ export function paint(style: Style, text: string, stream: NodeJS.WriteStream = p
   return styleText(style, text, { stream });
 }
 
-/** A line for people, on stderr. */
+/** A line for people, on stderr, or several. */
 export function note(line: string): void {
-  process.stderr.write(`${line}\n`);
+  writeNote(cleanText(line));
 }
 
-/** Data, on stdout. */
-export function data(text: string): void {
-  process.stdout.write(text);
+/** Data, on stdout, as it is. `lost` says what to do about it when it cannot be had again and was not written. */
+export function data(text: string, lost?: string): void {
+  process.stdout.write(text, (error) => {
+    if (error && lost !== undefined) reportUnwritten(error, lost);
+  });
+}
+
+/** Data as a line for people, on stdout. */
+export function dataLine(text: string): void {
+  data(`${cleanLine(text)}\n`);
+}
+
+/** A thing as JSON, on stdout. JSON alone would leave DEL and the C1 controls as they are, and terminals obey these. */
+export function dataJson(thing: unknown, indent = 0, lost?: string): void {
+  const text = JSON.stringify(thing, undefined, indent);
+  data(`${text.replaceAll(/[\u007f-\u009f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`)}\n`, lost);
 }
 
 /** Prints an error and gives the exit code that goes with it. */
 export function reportError(error: unknown): number {
-  const known = isOfClient(error) ? error : toStepvaultError(error);
-  const entry = Object.hasOwn(errorCodes, known.code) ? errorCodes[known.code as ErrorCode] : undefined;
-  note(`${paint("red", `error[${known.code}]`)}: ${known.message}`);
-  if (entry !== undefined) note(`${paint("cyan", "hint")}: ${entry.mend}`);
-  if (known.code === "ERR_ARGUMENT_SECRET") return exitCodes.usage;
+  const { code, message } = isOfClient(error) ? toldByClient(error) : toStepvaultError(error);
+  const entry = Object.hasOwn(errorCodes, code) ? errorCodes[code as ErrorCode] : undefined;
+  labelled("red", `error[${code}]`, message);
+  if (entry !== undefined) labelled("cyan", "hint", entry.mend);
+  if (code === "ERR_ARGUMENT_SECRET") return exitCodes.usage;
   return exitCodeOf(entry?.fault ?? "system");
 }
 
 /** Prints how something was called wrongly, and how it is called. */
 export function reportUsage({ code, message }: StepvaultError, usage: string): number {
-  note(`${paint("red", `error[${code}]`)}: ${message}`);
-  note(`${paint("cyan", "hint")}: ${usage}`);
+  labelled("red", `error[${code}]`, message);
+  labelled("cyan", "hint", usage);
   return exitCodes.usage;
 }
 
-/** What the client library throws: it has a code and keeps nothing of the request. */
-function isOfClient(error: unknown): error is Error & { code: string } {
-  const { name, code } = error as { name?: unknown; code?: unknown };
-  return (name === "StepvaultApiError" || name === "StepvaultClientError") && typeof code === "string";
+let unwritten = false;
+
+/** Prints, once, that the output cannot be written. A reader that has seen enough, such as head, is no error. */
+export function reportUnwritten({ code }: NodeJS.ErrnoException, lost?: string): void {
+  if (unwritten || (code === "EPIPE" && lost === undefined)) return;
+  unwritten = true;
+  process.exitCode = exitCodes.system;
+  labelled("red", "error[ERR_INTERNAL]", `Cannot write the output: ${code ?? "no reason given"}`);
+  labelled("cyan", "hint", lost ?? "make room, or have it written elsewhere");
+}
+
+/** What the client library throws: it keeps nothing of the request. */
+function isOfClient(error: unknown): error is Error & { code?: string } {
+  const { name } = error as { name?: unknown };
+  return name === "StepvaultApiError" || name === "StepvaultClientError";
+}
+
+/** An answer without a code is not the API's: whatever stands in front of it, such as a proxy, has none. */
+function toldByClient({ code, message }: Error & { code?: string }): { code: string; message: string } {
+  if (code !== undefined) return { code, message };
+  return { code: "ERR_CLIENT_ANSWER", message: `${message}; it is no answer of the API, but of something before it` };
+}
+
+/** Only the label has a colour. */
+function labelled(style: Style, label: string, text: string): void {
+  writeNote(`${paint(style, cleanLine(label))}: ${cleanLine(text)}`);
+}
+
+function writeNote(line: string): void {
+  process.stderr.write(`${line}\n`);
 }
 
 const levelStyles: Record<string, Style> = {
@@ -70,7 +111,7 @@ export class EventPrinter {
   #stream: NodeJS.WriteStream;
   #partial = { stdout: "", stderr: "" };
 
-  constructor(print: (line: string) => void = note, stream: NodeJS.WriteStream = process.stderr) {
+  constructor(print: (line: string) => void = writeNote, stream: NodeJS.WriteStream = process.stderr) {
     this.#print = print;
     this.#stream = stream;
   }
@@ -120,17 +161,28 @@ export class EventPrinter {
   #lines(time: string, level: string, lines: string[]): void {
     const clock = paint("gray", time.slice(11, 23), this.#stream);
     const label = paint(levelStyles[level] ?? "reset", level.padEnd(7), this.#stream);
-    for (const line of lines) this.#print(`${clock} ${label} ${line}`);
+    // Whatever a text breaks its lines with, each has its label, so that none passes for another event.
+    for (const line of lines.flatMap((text) => cleanText(text.replace(/\r$/, "")).split("\n")))
+      this.#print(`${clock} ${label} ${line}`);
   }
 }
 
-/** Rows as aligned columns, the first row as their heads. */
-export function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
-  return rows
+/** Text of a table, and its colour. */
+export type Cell = string | { readonly text: string; readonly style: Style };
+
+/** Rows as aligned columns for stdout, the first row as their heads. */
+export function table(rows: readonly (readonly Cell[])[]): string {
+  const cells = rows.map((row) =>
+    row.map((cell) => (typeof cell === "string" ? { text: cleanLine(cell) } : { ...cell, text: cleanLine(cell.text) })),
+  );
+  const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map((row) => row[column]?.text.length ?? 0)));
+  return cells
     .map((row) =>
       row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .map(({ text, style }: { text: string; style?: Style }, column) => {
+          const padded = text.padEnd(widths[column] ?? 0);
+          return style === undefined ? padded : paint(style, padded, process.stdout);
+        })
         .join("  ")
         .trimEnd(),
     )

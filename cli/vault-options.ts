@@ -8,7 +8,7 @@ import { Writable } from "node:stream";
 import { StepvaultError } from "../protocol/error.ts";
 import { type Given, UsageError } from "./given.ts";
 import { Interrupted } from "./interruption.ts";
-import { data, note, table } from "./terminal.ts";
+import { data, dataJson, dataLine, note, table } from "./terminal.ts";
 
 /** `NAME=VALUE`, as often as given. Throws UsageError. */
 export function pairsOf(given: Given, option: string): Record<string, string> {
@@ -30,9 +30,15 @@ export function accessOf(text: string | undefined): "all" | readonly string[] | 
 export function dateOf(text: string | undefined, name: string): Date | null | undefined {
   if (text === undefined) return undefined;
   if (text === "never") return null;
-  const date = new Date(text);
-  if (/^\d{4}-\d{2}-\d{2}/.test(text) && !Number.isNaN(date.getTime())) return date;
+  const [date, calendarDay] = [new Date(text), /^\d{4}-\d{2}-\d{2}/.exec(text)?.[0]];
+  if (calendarDay !== undefined && isInCalendar(calendarDay) && !Number.isNaN(date.getTime())) return date;
   throw new UsageError(`${name} must be never, a date such as 2027-01-31, or a date and time`);
+}
+
+/** The 31st of February would be taken for the 3rd of March. */
+function isInCalendar(calendarDay: string): boolean {
+  const date = new Date(`${calendarDay}T00:00:00Z`);
+  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(calendarDay);
 }
 
 /** A value: from a pipe without the line break at its end, or from whoever types it, unseen. */
@@ -62,22 +68,22 @@ export function print<Row>(
   rows: readonly Row[],
   { json, head, cells }: { json: boolean; head: readonly string[]; cells: (row: Row) => string[] },
 ): void {
-  if (json) for (const row of rows) data(`${JSON.stringify(row)}\n`);
+  if (json) for (const row of rows) dataJson(row);
   else data(`${table([head, ...rows.map(cells)])}\n`);
 }
 
 /** One thing: a line for each of its fields, or an object. */
 export function printOne(thing: object, { json }: Given): void {
-  if (json) return data(`${JSON.stringify(thing)}\n`);
+  if (json) return dataJson(thing);
   const rows = Object.entries(thing).map(([name, value]) => [name, cellOf(value)]);
   data(`${table(rows)}\n`);
 }
 
 /** That something was done: its id as data, if it was made, and a line for people; or an object. */
 export function printDone(given: Given, thing: object, said: { readonly data?: string; readonly note?: string }): void {
-  if (given.json) return data(`${JSON.stringify(thing)}\n`);
+  if (given.json) return dataJson(thing);
   if (said.note !== undefined) note(said.note);
-  if (said.data !== undefined) data(`${said.data}\n`);
+  if (said.data !== undefined) dataLine(said.data);
 }
 
 function cellOf(value: unknown): string {

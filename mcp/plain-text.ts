@@ -7,9 +7,19 @@
 const unseen = /(?![\n\t])\p{C}|\p{Variation_Selector}/gu;
 const lineBreaks = /\r\n?|[\u2028\u2029\v\f\u0085]/g;
 
+/** All of a text of several lines, with the blanks around it. */
+export function cleanText(text: string): string {
+  return text.replaceAll(lineBreaks, "\n").replaceAll(unseen, "");
+}
+
+/** The same on one line. */
+export function cleanLine(text: string): string {
+  return cleanText(text).replaceAll(/[\n\t]+/g, " ");
+}
+
 /** Text of several lines, cut where it is too long. */
 export function plainText(text: string, charactersMax: number): string {
-  const clean = text.replaceAll(lineBreaks, "\n").replaceAll(unseen, "").trim();
+  const clean = cleanText(text).trim();
   return clean.length > charactersMax ? `${clean.slice(0, charactersMax).toWellFormed()}…` : clean;
 }
 

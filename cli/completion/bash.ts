@@ -6,27 +6,33 @@ export function bashCompletion(): string {
   const actions = commandTable.filter((command) => actionNames(command).length > 0);
   return `# bash completion for stepvault; load it with: source <(stepvault completion bash)
 _stepvault() {
-  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} words="" kind=""
-  # bash breaks words at =, so that --option=value is three of them.
+  local current=\${COMP_WORDS[COMP_CWORD]} at=$COMP_CWORD before="" words="" kind=""
+  # bash breaks words at : as well, so that read:runs is three of them. It keeps what is before the last one.
+  if [[ $current == ":" ]]; then current=""; before="\${COMP_WORDS[--at]}:"
+  elif [[ \${COMP_WORDS[at-1]} == ":" ]]; then ((at -= 2)); before="\${COMP_WORDS[at]}:"; fi
+  local previous=\${COMP_WORDS[at-1]}
+  # And at =, so that --option=value is three of them.
   if [[ $current == "=" ]]; then current=""
-  elif [[ $previous == "=" ]]; then previous=\${COMP_WORDS[COMP_CWORD-2]}; fi
+  elif [[ $previous == "=" ]]; then previous=\${COMP_WORDS[at-2]}; fi
   COMPREPLY=()
   if (( COMP_CWORD == 1 )); then
     COMPREPLY=($(compgen -W "${commandNames.join(" ")} --help --version" -- "$current"))
     return
   fi
-  local place=\${COMP_WORDS[1]}
+  local place=\${COMP_WORDS[1]} action=2
+  if [[ $place == help ]] && (( COMP_CWORD > 2 )); then place=\${COMP_WORDS[2]}; action=3; fi
   case $place in
 ${actions.map((command) => `    ${command.name}) words="${actionNames(command).join(" ")}" ;;`).join("\n")}
   esac
   if [[ -n $words ]]; then
-    if (( COMP_CWORD == 2 )); then
+    if (( COMP_CWORD == action )); then
       COMPREPLY=($(compgen -W "$words --help" -- "$current"))
       return
     fi
-    [[ $place == help ]] || place="$place \${COMP_WORDS[2]}"
+    place="$place \${COMP_WORDS[2]}"
     words=""
   fi
+  (( action == 2 )) || return
   case "$place $previous" in
 ${places.flatMap(valueCases).join("\n")}
     *)
@@ -38,10 +44,11 @@ ${places.map(placeCase).join("\n")}
     compopt -o filenames 2>/dev/null
     # A name may have blanks in it.
     local IFS=$'\\n'
-    COMPREPLY=($(compgen -f -- "$current"))
+    COMPREPLY=($(compgen -f -- "$before$current"))
   elif [[ $kind != none ]]; then
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
+    COMPREPLY=($(compgen -W "$words" -- "$before$current"))
   fi
+  COMPREPLY=("\${COMPREPLY[@]#"$before"}")
 }
 complete -F _stepvault stepvault
 `;

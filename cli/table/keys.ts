@@ -51,7 +51,7 @@ export const keyCommands: readonly CommandEntry[] = [
         examples: ["stepvault keys list --project 0199…"],
       },
       onKey("rotate", "Makes a key's successor and prints it once; the old key ends after the overlap", {
-        options: [{ name: "grace-days", value: "N", between: [0, 90], help: "the overlap (7)" }, expires],
+        options: [{ name: "grace-days", value: "N", between: [0, 30], help: "days of the overlap (7)" }, expires],
       }),
       onKey("change", "Changes a key's name, scopes or access", {
         options: [name, scope, access],

@@ -109,10 +109,11 @@ also shows the log, on stderr. Ctrl-C ends the waiting and not the run. Sent aga
         ...inProject,
         name: "push",
         summary: "Saves a file as the next version of a step, or as a new one, and prints its id",
+        more: "With --id all but the code stays as in the newest version, unless it is given anew.",
         operands: [{ name: "FILE", help: "the step's code", values: "files" }],
         options: [
           { name: "id", value: "STEP", help: "of which step it is the next version" },
-          { name: "name", value: "TEXT", help: "what it is called (the file's name)" },
+          { name: "name", value: "TEXT", help: "what it is called (of a new step, the file's name)" },
           { name: "description", value: "TEXT", help: "what it does, for those who may call it, models too" },
           { name: "params-schema", value: "FILE", values: "files", help: "a JSON Schema of its params" },
           ...codeOptions,

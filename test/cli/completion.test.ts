@@ -135,6 +135,19 @@ test("a value after = is completed as well", () => {
   expect(inBash(["secrets", "export", "--format", "="])).toEqual(["env", "json"]);
 });
 
+test("a value with a colon is completed from behind it, where bash breaks words, and as a whole elsewhere", () => {
+  expect(inBash(["keys", "create", "--scope", "read", ":"])).toEqual(["runs"]);
+  expect(inBash(["keys", "create", "--scope", "read", ":", "ru"])).toEqual(["runs"]);
+  expect(inBash(["keys", "create", "--scope", "=", "manage", ":", "s"])).toEqual(["secrets"]);
+  expect(inBash(["keys", "create", "--scope", "read:r"])).toEqual(["read:runs"]);
+});
+
+test("help in bash offers a command's actions, and nothing after them", () => {
+  expect(inBash(["help", "secrets", "ro"]).sort()).toEqual(["rollback", "rotate"]);
+  expect(inBash(["help", "secrets", "rotate", ""])).toEqual([]);
+  expect(inBash(["help", "run", ""])).toEqual([]);
+});
+
 test("no word of the table can be taken for anything else by a shell", () => {
   for (const { name, actions } of commandTable) {
     for (const action of actions) {

@@ -2,6 +2,7 @@
  * The commands on people, agents, credentials and keys as an operator runs them, each in a process of its own on one real
  * database. Values come from stdin or a file; what is shown of them is what the vault shows.
  */
+import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -10,7 +11,7 @@ import type { Project } from "../../vault/tenancy/tenancy.ts";
 import { openVault, type Vault } from "../../vault/vault.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
 import { createOrganization, createProject } from "../helpers/vault.ts";
-import { type Ended, objectsOf, stepvault } from "./stepvault.ts";
+import { type Ended, main, objectsOf, stepvault } from "./stepvault.ts";
 
 const providerKey = ["prov", "ider-key-0123456789abcdef"].join("");
 let temporary: Temporary;
@@ -160,6 +161,28 @@ describe("stepvault projects, keys, sign-in and root-key", () => {
     expect((await inProject(`keys change ${made.id}`)).code).toBe(2);
     expect(shown.join("")).not.toContain(made.key);
   }, 120_000);
+
+  test("are told by their ids when a full disk or a reader that went away keeps them from everybody", async () => {
+    const agent = (await inProject(`agents create Page --public --step ${stepId}`)).stdout.trim();
+    const old = objectsOf(await inProject("keys list --json"))[0]!["id"] as string;
+    const env = { PATH: process.env["PATH"], STEPVAULT_DATA_DIR: temporary.config.dataDir };
+    const place = `--project ${project.id}`;
+    for (const [command, more, reason] of [
+      ["keys create --name Lost --scope trigger", "--json > /dev/full", "ENOSPC"],
+      ["keys create --name Lost --scope trigger", "| true", "EPIPE"],
+      [`keys rotate ${old}`, "> /dev/full", "ENOSPC"],
+      [`embed-keys create --agent ${agent}`, "--json > /dev/full", "ENOSPC"],
+      [`embed-keys create --agent ${agent}`, "> /dev/full", "ENOSPC"],
+    ] as const) {
+      const shell = `set -o pipefail; "${process.execPath}" "${main}" ${command} ${place} ${more}`;
+      const { status, stderr } = spawnSync("/bin/bash", ["--norc", "-c", shell], { env, encoding: "utf8" });
+      const told = `error[ERR_INTERNAL]: Cannot write the output: ${reason}\nhint: nobody has the new key `;
+      const [, id, revoke] = /^(\S+): stepvault (.*)\n$/.exec(stderr.split(told)[1] ?? "") ?? [];
+      const wanted = `${command.split(" ")[0]} revoke ${id} ${place}`;
+      expect([command, status, revoke]).toEqual([command, 4, wanted]);
+      expect((await run(wanted.split(" "))).code).toBe(0);
+    }
+  }, 240_000);
 
   test("print a link that signs in once, and show and end the session", async () => {
     const made = await run(["sign-in", "ada", "--url", "https://stepvault.example.com/"]);

@@ -2,10 +2,15 @@
  * Goal: the commands on runs, steps and schedules do the same by the database and by an API: data alone on stdout, the exit
  * code by a run's end, and no value of a secret and no key anywhere. Real processes against one running service.
  */
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openApi, type OpenApi } from "../../cli/serve.ts";
+import { startProxy } from "../client/proxy.ts";
 import { setSecret } from "../helpers/vault.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
 import { type Ended, objectsOf, start, stepvault } from "./stepvault.ts";
@@ -14,7 +19,7 @@ const value = "a-value-that-no-command-shows";
 let service: TestService;
 let api: OpenApi;
 let key: string;
-let files: Record<"good" | "bad" | "slow" | "python" | "unknown" | "key" | "schema", string>;
+let files: Record<"good" | "bad" | "slow" | "brief" | "python" | "unknown" | "key" | "schema", string>;
 
 beforeAll(async () => {
   service = await openTestService({ STEPVAULT_API_PORT: "0" });
@@ -31,6 +36,7 @@ beforeAll(async () => {
     good: write("good.js", "console.log(<<secrets.TOKEN>>); return { got: params.n, token: <<secrets.TOKEN>> }"),
     bad: write("bad.js", "console.log('before');\nthrow new Error(`with ${<<secrets.TOKEN>>}`)"),
     slow: write("slow.js", "console.log('begun'); await new Promise((r) => setTimeout(r, 20_000))"),
+    brief: write("brief.js", "console.log('begun'); await new Promise((r) => setTimeout(r, 4_000)); return 'ended'"),
     python: write("python.py", "print('from python')\nreturn params"),
     unknown: write("unknown.js", "return <<secrets.TOKEM>>"),
     key: write("api.key", `${key}\n`),
@@ -167,6 +173,45 @@ describe.each(Object.entries(ways))("by %s", (_way, wayOf) => {
     expect(objectsOf(await call("schedules", "list", "--json"))).toEqual([]);
   }, 240_000);
 
+  test("a step's next version keeps all but the code that is not given anew", async () => {
+    const about = ["--name", "Named", "--description", "what it does", "--params-schema", files.schema];
+    about.push("--network", "GET api.example.com", "--limit", "wallTimeMsMax=5000");
+    const id = (await call("steps", "push", files.python, ...about)).stdout.trim();
+    const push = async (...more: string[]): Promise<unknown> => {
+      const { stdout } = await call("steps", "push", files.good, "--id", id, "--json", ...more);
+      const { version } = JSON.parse(stdout) as { version: number };
+      return objectsOf(await call("steps", "show", id, "--version", String(version), "--json"))[0];
+    };
+    const first = {
+      name: "Named",
+      description: "what it does",
+      paramsSchema: { type: "object" },
+      network: ["GET api.example.com"],
+      limits: { wallTimeMsMax: 5_000 },
+    };
+    expect(await push()).toMatchObject({ ...first, version: 2, language: "javascript" });
+    expect(await push("--description", "other")).toMatchObject({ ...first, version: 3, description: "other" });
+    const whole = await push("--network", "none", "--limit", "wallTimeMsMax=6000");
+    expect(whole).toMatchObject({ network: "none", limits: { wallTimeMsMax: 6_000 } });
+    expect(
+      await push("--network", "GET api.example.com", "--limit", "wallTimeMsMax=5000", "--name", "Renamed"),
+    ).toMatchObject({ ...first, name: "Renamed", description: "other" });
+    const fresh = (await call("steps", "push", files.good)).stdout.trim();
+    expect((await call("steps", "show", fresh)).stdout).toMatch(/^name +good$/m);
+  }, 180_000);
+
+  test("a label is shown as text alone, and with --json as it is", async () => {
+    const label = "a\u001b]0;title\u0007b\u009bc\u202Ed";
+    await call("runs", "submit", files.python, "--label", `kind=${label}`, "--wait");
+    const [list, json] = await Promise.all([
+      call("runs", "list", "--limit", "1"),
+      call("runs", "list", "--limit", "1", "--json"),
+    ]);
+    expect(list.stdout).toMatch(/ kind=a\]0;titlebcd\n$/);
+    expect(objectsOf(json)).toMatchObject([{ labels: { kind: label } }]);
+    expect(json.stdout.trimEnd()).not.toMatch(/\p{Cc}/u);
+  }, 60_000);
+
   test("nothing that was printed holds the secret's value or the key", () => {
     expect(shown.length).toBeGreaterThan(20);
     for (const { stdout, stderr } of shown)
@@ -189,6 +234,75 @@ describe("whoever waits for a run", () => {
     await service.service.cancel(service.projectId, runId!);
     await service.service.result(service.projectId, runId!, 30_000);
   }, 60_000);
+});
+
+describe("whoever waits for a run by an API", () => {
+  test("bears that the API is away for a while, as in a rolling restart", async () => {
+    const proxy = await startProxy(api.address);
+    const env = { STEPVAULT_KEY_FILE: files.key };
+    const by = ["--project", service.projectId, "--url", proxy.url];
+    const runsCount = async () => (await service.service.runs.list(service.projectId, { limit: 100 })).runs.length;
+    const [before, submit] = [await runsCount(), ["runs", "submit", files.brief, ...by]];
+    const { stdout: runId } = await stepvault(submit, { env });
+    const waiting = [
+      start([...submit, "--wait"], env),
+      start([...submit, "--follow"], env),
+      start(["runs", "logs", runId.trim(), "--follow", ...by], env),
+    ];
+    const begun = waiting.slice(1).map(async ({ child: { stdout, stderr } }) => {
+      await Promise.race([once(stdout, "data"), once(stderr, "data")]);
+    });
+    while ((await runsCount()) < before + 3) await sleep(50);
+    await Promise.all([...begun, sleep(500)]);
+    proxy.point(undefined);
+    proxy.cut();
+    await sleep(4_000);
+    proxy.point(api.address);
+    expect(waiting.map(({ child }) => child.exitCode)).toEqual([null, null, null]);
+    const [waited, followed, logged] = await Promise.all(waiting.map(async ({ ended }) => await ended));
+    await proxy.close();
+    expect(waited).toEqual({ code: 0, stdout: '"ended"\n', stderr: "" });
+    expect(followed).toMatchObject({ code: 0, stdout: '"ended"\n', stderr: expect.stringMatching(/begun\n$/) });
+    expect(logged).toMatchObject({ code: 0, stdout: expect.stringMatching(/begun\n$/), stderr: "" });
+  }, 120_000);
+
+  test("is told the run's id whatever it is that ends the waiting", async () => {
+    const wanted = {
+      projectId: service.projectId,
+      name: "Trigger",
+      scopes: ["trigger"] as const,
+      expiry: "none" as const,
+    };
+    const { key: input } = await service.service.vault.keys.createForProject(wanted);
+    for (const way of ["--wait", "--follow"]) {
+      const args = ["runs", "submit", files.python, way, "--project", service.projectId, "--url", api.address];
+      const { code, stdout, stderr } = await stepvault(args, { input });
+      expect([code, stdout, stderr]).toEqual([1, "", expect.stringContaining("error[ERR_FORBIDDEN]")]);
+      const runId = /^the run goes on: stepvault runs logs ([0-9a-f-]{36}) --follow$/m.exec(stderr)?.[1];
+      expect(await service.service.result(service.projectId, runId!)).toMatchObject({ status: "succeeded" });
+    }
+  }, 60_000);
+});
+
+describe("something before the API", () => {
+  test.each([403, 404, 429, 502])(
+    "that answers with a page of its own and %i is told as such",
+    async (status) => {
+      const server = createServer((_request, response) => {
+        response.writeHead(status, { "content-type": "text/html" }).end("<html><title>Sorry</title></html>");
+      });
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const ended = await stepvault(["runs", "list", "--project", service.projectId, "--url", url], { input: key });
+      server.close();
+      expect([ended.code, ended.stdout]).toEqual([4, ""]);
+      const told = `error[ERR_CLIENT_ANSWER]: Cannot GET /v1/projects/${service.projectId}/runs: ${status}; it is no answer of the API`;
+      expect(ended.stderr).toContain(told);
+      expect(ended.stderr).toContain("hint: Check that the base URL is the API's");
+    },
+    60_000,
+  );
 });
 
 describe("a key for the API", () => {

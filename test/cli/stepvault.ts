@@ -3,7 +3,8 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 
-const main = path.resolve(import.meta.dirname, "../../cli/main.ts");
+/** The command's own file, for what a shell is to start. */
+export const main = path.resolve(import.meta.dirname, "../../cli/main.ts");
 
 export interface Ended {
   readonly code: number | null;

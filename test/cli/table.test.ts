@@ -103,6 +103,12 @@ describe("what an action is given", () => {
     ["runs", "show", ["a", "b", "--project", "p"], "2 words are too many: 1 at most"],
     ["secrets", "list", [], "say where"],
     ["secrets", "list", ["--project", "p", "--organization", "o"], "and one of them"],
+    [
+      "keys",
+      "rotate",
+      ["k", "--project", "p", "--grace-days", "31"],
+      "--grace-days must be a whole number from 0 to 30",
+    ],
     ["completion", "", ["tcsh"], "SHELL is one of bash, zsh, fish"],
   ])("%s %s %j is refused: %s", (command, action, args, why) => {
     expect(() => readGiven(actionOf(command, action), args)).toThrow(why);

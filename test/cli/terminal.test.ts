@@ -7,7 +7,8 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { EventPrinter, reportError, table } from "../../cli/terminal.ts";
 import { start, stepvault } from "./stepvault.ts";
 
 const main = path.resolve(import.meta.dirname, "../../cli/main.ts");
@@ -74,6 +75,112 @@ describe("colours", () => {
     },
     60_000,
   );
+});
+
+describe("text that others wrote", () => {
+  // Title of the window, clipboard, clear screen, back to the line's start, a C1 control sequence, right to left.
+  const hostile = "a\u001b]0;title\u0007b\u001b]52;c;aGk=\u001b\\\u001b[2Jc\rd\u009b31me\u202Ef";
+  const commanding = /(?![\n\t])[\p{Cc}\u202e]/u;
+
+  const colour = new RegExp(`${escape.replace("[", "\\[")}\\d{1,2}m`, "g");
+
+  test("commands no terminal in a log, and passes for no other line", () => {
+    const lines: string[] = [];
+    const printer = new EventPrinter((line) => lines.push(line), process.stdout);
+    const time = "2027-01-31T10:00:00.000Z";
+    printer.show({ kind: "stdout", time, text: `\tone  \r` });
+    printer.show({ kind: "stdout", time, text: `\ntwo\r\n${hostile}` });
+    printer.show({ kind: "log", time, level: "info", message: `${hostile}\u2028last` });
+    const error = { code: "ERR_STEP_THREW", message: hostile, fault: "user", excerpt: hostile } as const;
+    printer.show({ kind: "error", time, error });
+    printer.end();
+    expect(lines.map((line) => line.slice("10:00:00.000 ".length))).toEqual([
+      "stdout  \tone  ",
+      "stdout  two",
+      "info    a]0;titleb]52;c;aGk=\\[2Jc",
+      "info    d31mef",
+      "info    last",
+      "error   ERR_STEP_THREW: a]0;titleb]52;c;aGk=\\[2Jc",
+      "error   d31mef",
+      "error     a]0;titleb]52;c;aGk=\\[2Jc",
+      "error   d31mef",
+      "stdout  a]0;titleb]52;c;aGk=\\[2Jc",
+      "stdout  d31mef",
+    ]);
+  });
+
+  test("stays within its cell of a table, whose own colours do not move the next one", () => {
+    vi.stubEnv("FORCE_COLOR", "1");
+    const rows = [
+      ["id", "state", "name"],
+      [hostile, { text: "on", style: "green" as const }, "x\n\ty"],
+    ];
+    const [head, row, ...more] = table(rows).split("\n");
+    vi.unstubAllEnvs();
+    expect(more).toEqual([]);
+    expect(row).toBe(`a]0;titleb]52;c;aGk=\\[2Jc d31mef  ${escape}32mon   ${escape}39m  x y`);
+    expect(head).toBe(`${"id".padEnd(32)}  state  name`);
+  });
+
+  test("is one line in an error's message", () => {
+    const write = vi.spyOn(process.stderr, "write").mockReturnValue(true);
+    reportError(
+      Object.assign(new Error(`no\nhint: ${hostile}`), { name: "StepvaultApiError", code: `ERR_${hostile}` }),
+    );
+    const told = write.mock.calls.map(([text]) => String(text)).join("");
+    write.mockRestore();
+    expect(told).toMatch(/^error\[ERR_a.*\]: no hint: a\]0;title.*\n$/);
+    expect(told).not.toMatch(commanding);
+  });
+
+  test("of a step that runs here is shown with the command's own colours alone, and its output is JSON", async () => {
+    const file = path.join(folder, "hostile.js");
+    const text = JSON.stringify(hostile);
+    writeFileSync(
+      file,
+      `console.log(${text}); console.error("x\\ty"); if (params.fail) throw new Error(${text}); return ${text}`,
+    );
+    const colours = { ...env, FORCE_COLOR: "1" };
+    const [good, bad] = await Promise.all([
+      stepvault(["run", file], { env: colours }),
+      stepvault(["run", file, "--param", "fail"], { env: colours }),
+    ]);
+    expect([good.code, JSON.parse(good.stdout)]).toEqual([0, hostile]);
+    expect(good.stdout.trimEnd()).not.toMatch(/\p{Cc}/u);
+    expect(good.stderr).toContain("x\ty\n");
+    expect([bad.code, bad.stderr.includes("ERR_STEP_THREW: Error: a]0;title")]).toEqual([1, true]);
+    for (const { stderr } of [good, bad]) {
+      expect(stderr).toContain(`${escape}90m`);
+      expect(stderr.replaceAll(colour, "")).not.toMatch(commanding);
+    }
+  }, 60_000);
+});
+
+describe("a full disk", () => {
+  const toFull = (words: string, more = ""): ReturnType<typeof spawnSync> =>
+    spawnSync("/bin/bash", ["--norc", "-c", `"${process.execPath}" "${main}" ${words} ${more}`], {
+      cwd: folder,
+      env: { PATH: process.env["PATH"], ...env },
+      encoding: "utf8",
+    });
+
+  test.each(["help", "keys --help", "--version", "redact --secrets none.json < none.json"])(
+    "is told once as an error, not as a stack: %s",
+    (words) => {
+      writeFileSync(path.join(folder, "none.json"), '{"A":"a-value-to-look-for"}');
+      const { status, stderr } = toFull(words, "> /dev/full");
+      expect([status, stderr]).toEqual([
+        4,
+        "error[ERR_INTERNAL]: Cannot write the output: ENOSPC\nhint: make room, or have it written elsewhere\n",
+      ]);
+    },
+    60_000,
+  );
+
+  test("behind stderr takes no command down", () => {
+    expect(toFull("help", "2> /dev/full")).toMatchObject({ status: 0, stdout: expect.stringContaining("Usage:") });
+    expect(toFull("secerts", "2> /dev/full")).toMatchObject({ status: 4, stdout: "" });
+  }, 60_000);
 });
 
 describe("a prompt", () => {
