@@ -101,16 +101,22 @@ export async function sendEvents(
 /** Writes one part after another, each once the viewer has taken the one before, and a comment when it is quiet. */
 class Sender {
   #stream: Writable;
+  /** The same; one in memory has nothing of a connection. */
+  #response: Partial<ServerResponse>;
   #sse: boolean;
   #stallMsMax: number;
   #over: AbortSignal;
   #heartbeat: NodeJS.Timeout | undefined;
+  /** How long the connection may be silent but for the stream: a quiet run is for longer. */
+  #silenceMsMax: number;
 
   constructor(stream: Writable, options: SendEventsOptions, over: AbortSignal) {
     this.#stream = stream;
     this.#sse = options.format === "sse";
     this.#stallMsMax = options.stallMsMax ?? stallMsMax;
     this.#over = over;
+    this.#response = stream as Partial<ServerResponse>;
+    this.#silenceMsMax = this.#response.req?.socket.timeout ?? 0;
     // A viewer that goes away may make writing fail, which without a listener would end the process; `close` follows.
     stream.on("error", ignore);
     // As a line of JSON it would be one more thing for every reader to know.
@@ -119,8 +125,9 @@ class Sender {
 
   /** The first bytes, at once: the viewer sees that it is connected. */
   async begin(): Promise<void> {
+    this.#response.setTimeout?.(0);
     if (this.#sse) await this.send(`retry: ${reconnectMs()}\n\n`);
-    else (this.#stream as Partial<ServerResponse>).flushHeaders?.();
+    else this.#response.flushHeaders?.();
   }
 
   /** Resolves when the viewer can take more, or all is over; false when that was so before the part was written. */
@@ -141,6 +148,8 @@ class Sender {
 
   /** Ends the stream and resolves when all that was written is on its way. */
   async end(finished: boolean): Promise<void> {
+    // Another request may be waiting on the connection.
+    this.#response.setTimeout?.(this.#silenceMsMax);
     // `EventSource` connects again after every end; who hears this one closes it.
     this.#stream.end(finished && this.#sse ? "event: end\ndata: {}\n\n" : undefined);
     await this.#until("finish", () => this.#stream.writableFinished);

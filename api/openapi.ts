@@ -96,6 +96,8 @@ function schemaOf(route: Route): Record<string, unknown> {
     ...(query === undefined ? {} : { querystring: query }),
     ...(body === undefined ? {} : { body }),
     ...(route.idempotent === true ? { headers: idempotencyHeaders } : {}),
+    // The generator leaves out an extension that is false.
+    ...(route.repeatable === false ? { "x-not-repeatable": true } : {}),
     response: {
       ...Object.fromEntries(answers),
       default: { description: "A problem", content: { [problemType]: { schema: problemSchema } } },

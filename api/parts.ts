@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
-import type { Queryable, Transactional } from "../database/server.ts";
+import type { Around, Queryable, Transactional } from "../database/server.ts";
 import type { Config } from "../protocol/config.ts";
 import type { StepInput } from "../protocol/job.ts";
 import type { Runs } from "../runs/runs.ts";
@@ -46,8 +46,10 @@ export interface ApiSteps {
       paramsSchema?: Record<string, unknown> | undefined;
       step: StepInput;
       checked: boolean;
+      publish: boolean;
     },
     author: Actor,
+    around: Around<SavedStep>,
   ): Promise<SavedStep>;
   publish(which: { projectId: string; stepId: string; version: number | null }, author: Actor): Promise<Step>;
   check(step: { projectId: string; id?: string | undefined; step: StepInput }, author: Actor): Promise<StepCheck>;

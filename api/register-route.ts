@@ -1,7 +1,7 @@
 /**
- * Puts a route into the app: who asks, before a byte of the body is read; then what they sent, by the route's schemas; then
- * the route's function; then its answer, by schema too. An answer that does not fit is a fault of ours, of which nothing
- * is shown.
+ * Puts a route into the app: who asks, and whether the route is for them at all, before a byte of the body is read; then what
+ * they sent, by the route's schemas; then the route's function; then its answer, by schema too. An answer that does not fit is
+ * a fault of ours, of which nothing is shown.
  */
 import type { OutgoingHttpHeaders } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
@@ -11,7 +11,7 @@ import { StepvaultError } from "../protocol/error.ts";
 import type { ApiParts } from "./parts.ts";
 import type { Principal } from "./principal.ts";
 import type { RateLimits } from "./rate-limits.ts";
-import type { Mismatch } from "./refusal.ts";
+import { type Mismatch, Refusal } from "./refusal.ts";
 import type { Route, RouteContext, StreamAnswer } from "./route.ts";
 import { mismatch, mismatchesOf, validatorOf } from "./validation.ts";
 
@@ -26,6 +26,8 @@ export interface RouteParts {
 
 /** What a caller can do without being known does not need large bodies. */
 const publicBodyBytesMax = 65_536;
+/** An embed key is in the hands of whoever opens its page. */
+const embedBodyBytesMax = 1_048_576;
 export const idempotencyKeyPattern = /^[\x21-\x7e]{1,200}$/;
 const nothingSchema = z.strictObject({});
 
@@ -33,7 +35,9 @@ type AnyContext = RouteContext<unknown, unknown, unknown, "principal" | "public"
 
 export function registerRoute(app: FastifyInstance, route: Route, frame: RouteParts): void {
   const { parts, closing, limits, principals } = frame;
+  const readParams = validatorOf(route.params ?? nothingSchema, "path");
   const read = readerOf(route);
+  const admit = route.admit as unknown as ((context: Partial<AnyContext>) => Promise<void>) | undefined;
   const usualStatus = Number(Object.keys(route.responses)[0]);
   const handler = route.handler as unknown as (context: AnyContext) => Promise<unknown>;
   app.route({
@@ -47,10 +51,13 @@ export function registerRoute(app: FastifyInstance, route: Route, frame: RoutePa
       principals.set(request, principal);
       await limits.countPrincipal(request, principal);
       if (principal.endsAt !== undefined) reply.header("sunset", principal.endsAt.toUTCString());
+      if (principal.embed !== undefined) requireSmallBody(request.headers);
+      await admit?.({ params: readParams(request.params), vault: parts.vault.as(principal.actor), principal });
     },
     async handler(request, reply) {
       const principal = principals.get(request);
       const context = {
+        params: readParams(request.params),
         ...read(request),
         vault: principal === undefined ? undefined : parts.vault.as(principal.actor),
         principal,
@@ -70,11 +77,8 @@ function headOf(request: FastifyRequest): Parameters<ApiParts["authenticate"]>[0
   return { headers, rawHeaders: raw.rawHeaders, method, url, ip };
 }
 
-/** What the route takes of a request. The function throws ERR_REQUEST_INVALID. */
-function readerOf(
-  route: Route,
-): (request: FastifyRequest) => Pick<AnyContext, "params" | "query" | "body" | "idempotencyKey"> {
-  const params = validatorOf(route.params ?? nothingSchema, "path");
+/** What the route takes of a request besides its path. The function throws ERR_REQUEST_INVALID. */
+function readerOf(route: Route): (request: FastifyRequest) => Pick<AnyContext, "query" | "body" | "idempotencyKey"> {
   const query = validatorOf(route.query ?? nothingSchema, "query");
   const body = route.body === undefined ? requireNoBody : validatorOf(route.body, "body");
   return (request) => {
@@ -82,12 +86,21 @@ function readerOf(
     if (key !== undefined && !idempotencyKeyPattern.test(String(key)))
       throw mismatch([{ pointer: "/headers/idempotency-key", detail: "must be 1 to 200 visible ASCII characters" }]);
     return {
-      params: params(request.params),
       query: query(request.query),
       body: body(request.body),
       idempotencyKey: key as string | undefined,
     };
   };
+}
+
+/** Throws ERR_BODY_TOO_LARGE, also for a body that does not tell its length before it comes. */
+function requireSmallBody(headers: FastifyRequest["headers"]): void {
+  const told = headers["transfer-encoding"] === undefined;
+  if (told && Number(headers["content-length"] ?? 0) <= embedBodyBytesMax) return;
+  throw new Refusal(
+    "ERR_BODY_TOO_LARGE",
+    `Cannot read the request: with an embed key its body has at most ${embedBodyBytesMax} bytes, which Content-Length tells`,
+  );
 }
 
 /** An empty object is what some clients send for nothing. */

@@ -66,10 +66,16 @@ export interface RouteDefinition<
   readonly access: Access;
   /** Whether it takes the header Idempotency-Key. */
   readonly idempotent?: boolean;
+  /** False where a PUT or DELETE does something new each time it is sent: clients must not send it again by themselves. */
+  readonly repeatable?: false;
   /** The type of an answer that is a stream, of which `responses` has one line or event. */
   readonly stream?: "text/event-stream" | "application/x-ndjson";
   /** Less or more than STEPVAULT_API_BODY_BYTES_MAX. */
   readonly bodyBytesMax?: number;
+  /** Asked before a byte of the body is read, where this may be large; what it throws is the answer. */
+  readonly admit?: (
+    context: Pick<RouteContext<Output<Params>, unknown, unknown, Access>, "params" | "vault" | "principal">,
+  ) => Promise<void>;
   readonly handler: (
     context: RouteContext<Output<Params>, Output<Query>, Output<Body>, Access>,
   ) => Promise<Given<z.output<Answers[keyof Answers & number]>> | StreamAnswer>;
@@ -84,8 +90,11 @@ export type Route = Omit<
     Responses,
     "principal" | "public"
   >,
-  "handler"
-> & { readonly handler: (context: never) => Promise<unknown> };
+  "admit" | "handler"
+> & {
+  readonly admit?: (context: never) => Promise<void>;
+  readonly handler: (context: never) => Promise<unknown>;
+};
 
 /** Checks a route's types; its schemas decide what the handler gets and gives. */
 export function defineRoute<

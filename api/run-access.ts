@@ -41,7 +41,9 @@ export async function allowedJob(
   const { conversationId = `${embed.conversationPrefix}default` } = labels;
   if (!conversationId.startsWith(embed.conversationPrefix))
     throw forbidden("start the run", "the label conversationId does not begin with the key's conversation prefix");
-  const own = { ...labels, conversationId, [embed.kind === "workforce" ? "workforceId" : "agentId"]: embed.agentId };
+  // The record of the uses of secrets, and who looks for runs by them, take these from Stepvault alone.
+  const { agentId: _agent, workforceId: _workforce, scheduleId: _schedule, test: _test, ...free } = labels;
+  const own = { ...free, conversationId, [embed.kind === "workforce" ? "workforceId" : "agentId"]: embed.agentId };
   return { projectId: job.projectId, step, params, labels: own, runId };
 }
 
@@ -62,7 +64,7 @@ export async function readRun(
   throw new StepvaultError("ERR_RUN_UNKNOWN", "Cannot find the run: the project has no run with this id");
 }
 
-/** Throws what `authorize` throws; an embed key may end what it started. */
+/** Throws what `authorize` throws; an embed key starts runs in its project, and may end what it started. */
 export async function requireStarter({ vault, principal }: Caller, projectId: string): Promise<void> {
   if (principal.embed === undefined) await vault.authorize("run.trigger", { projectId });
   else if (projectId !== principal.embed.projectId) throw unknownProject();

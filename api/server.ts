@@ -24,7 +24,7 @@ import { answerBadBytes, answerOddRequests } from "./socket-errors.ts";
 
 const headersMsMax = 15_000;
 const requestMsMax = 120_000;
-/** Of a connection on which nothing moves; streams send something more often. */
+/** Of a connection on which nothing moves; sendEvents takes it off its own, as a run may be quiet for longer. */
 const silenceMsMax = 120_000;
 /** Longer than proxies keep theirs, so that none sends a request into a connection that is being closed. */
 const keepAliveMsMax = 75_000;
@@ -132,18 +132,23 @@ function readBodies(app: FastifyInstance): void {
 
 function answerFaults(app: FastifyInstance, { log }: ApiParts, routes: readonly Route[]): void {
   app.setErrorHandler((error, request, reply) => sendProblem(error, { request, reply, log }));
-  const paths = ["/healthz", "/readyz", "/metrics", "/openapi.json", signInPath].map((path) => ({
-    path,
-    method: "GET",
-  }));
-  const known = [...paths, ...routes].map(({ path, method }) => ({ pattern: patternOf(path), method }));
+  const own = ["/healthz", "/readyz", "/metrics", "/openapi.json", signInPath];
+  const known = [
+    ...own.map((path) => ({ pattern: patternOf(path), methods: ["GET", "HEAD"] })),
+    ...routes.map((route) => ({ pattern: patternOf(route.path), methods: methodsOf(route) })),
+  ];
   app.setNotFoundHandler((request) => {
     const path = request.url.replace(/\?.*$/s, "");
-    const methods = known.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
+    const methods = known.filter(({ pattern }) => pattern.test(path)).flatMap((route) => route.methods);
     if (methods.length === 0) throw new Refusal("ERR_ROUTE_UNKNOWN", "Cannot find the route: no such path");
-    const allow = [...new Set(methods.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method])))].join(", ");
+    const allow = [...new Set(methods)].join(", ");
     throw new Refusal("ERR_METHOD_UNKNOWN", `Cannot use the method: the route takes ${allow}`, { headers: { allow } });
   });
+}
+
+/** A stream has no head of its own, as registerRoute knows. */
+function methodsOf({ method, stream }: Route): string[] {
+  return method === "GET" && stream === undefined ? ["GET", "HEAD"] : [method];
 }
 
 /** `/v1/projects/:projectId` as a pattern of paths. */

@@ -107,10 +107,11 @@ function cleaned(value: unknown, { key, hint }: Asked, charactersMax: number): s
   return text.length > charactersMax ? `${text.slice(0, charactersMax)}…` : text;
 }
 
-/** Seconds or a date. */
+/** Seconds or a date, which begins with a day's name: of a number, `Date.parse` would make a year. */
 function retryAfterMsOf(text: string | null, now: number): number | undefined {
   if (text === null) return undefined;
-  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
+  const date = /^[A-Z]/i.test(text) ? Date.parse(text) : Number.NaN;
+  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : date - now;
   return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
 }
 

@@ -68,6 +68,10 @@ interface Named extends CallOptions {
   readonly body?: unknown;
 }
 
+/** What a value in JSON can be. */
+export const jsonTypes = ["array", "object", "string", "number", "boolean", "null"] as const;
+type JsonType = (typeof jsonTypes)[number];
+
 const pageSizeMax = 100;
 
 export class Caller {
@@ -81,6 +85,13 @@ export class Caller {
 
   credential(): Credential {
     return credentialOf(this.key);
+  }
+
+  /** The same for requests that together have no more time than this. */
+  within(timeMs: number): Caller {
+    const { limits } = this.settings;
+    const timeMsMax = Math.min(limits.timeMsMax, timeMs);
+    return new Caller(this.key, { ...this.settings, limits: { ...limits, timeMsMax } });
   }
 
   async request<Body>(request: RequestOptions): Promise<Answer<Body>> {
@@ -103,7 +114,11 @@ export class Caller {
       const { body: page } = await this.request<Page<ItemOf<Id>>>(
         this.#requestOf(id, { ...more, query: { ...query, limit, cursor } }),
       );
-      yield* page.data.slice(0, left);
+      need(id, page, { data: ["array"], pagination: ["object"] });
+      for (const item of page.data.slice(0, left)) {
+        yield item;
+        more.signal?.throwIfAborted();
+      }
       left -= page.data.length;
       const next = page.pagination.cursor;
       if (!page.pagination.hasMore || next === undefined) return;
@@ -121,14 +136,38 @@ export class Caller {
     const own = ownFields((given ?? {}) as Named & Readonly<Record<string, unknown>>);
     const row = Object.hasOwn(operations, id) ? operations[id] : undefined;
     if (row === undefined) throw refused("the API has no such operation");
-    const [method, short = "", once] = row.split(" ");
+    const [method, short = "", mark] = row.split(" ");
     const path = pathOf(short).replaceAll(/\{(\w+)\}/g, (_, name: string) => {
       const part = own[name] ?? (name === "projectId" ? this.key.project : undefined);
       if ((typeof part === "string" && part !== "") || typeof part === "number") return encodeURIComponent(part);
       throw refused(`${id} needs ${name}, which is neither text nor a number`);
     });
-    const { query, body, headers, signal, idempotencyKey = once === undefined ? undefined : randomId() } = own;
-    return { method: method as RequestOptions["method"], path, query, body, headers, signal, idempotencyKey };
+    const { query, body, headers, signal, idempotencyKey = mark === "once" ? randomId() : undefined } = own;
+    const repeatable = mark === "anew" ? false : undefined;
+    return {
+      method: method as RequestOptions["method"],
+      path,
+      query,
+      body,
+      headers,
+      signal,
+      idempotencyKey,
+      repeatable,
+    };
+  }
+}
+
+/**
+ * Throws ERR_CLIENT_ANSWER unless the answer has these fields, each of one of these types: something in front of the server may
+ * have answered instead of it.
+ */
+export function need(id: OperationId, answer: unknown, fields: Readonly<Record<string, readonly JsonType[]>>): void {
+  for (const [name, types] of Object.entries(fields)) {
+    const value = (answer as Readonly<Record<string, unknown>> | null | undefined)?.[name];
+    const type = value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
+    if (types.some((one) => one === type)) continue;
+    const why = `the answer of ${id} cannot be used, its ${name} is missing`;
+    throw new StepvaultClientError("ERR_CLIENT_ANSWER", `Cannot read what the server says: ${why}`);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Where each operation of the API is: its method and its path, of which operation-path.ts tells how it is shortened; `once`
- * behind it says that it takes an idempotency key.
+ * behind it says that it takes an idempotency key, `anew` that it does something new each time it is sent.
  * Made by `npm run client-types` from the API's OpenAPI document; change the schemas in protocol/ instead.
  */
 export const operations = {
@@ -72,16 +72,16 @@ export const operations = {
   streamRunEvents: "GET p/runs/{runId}/events/stream",
   streamRunEventLines: "GET p/runs/{runId}/events/ndjson",
   listSteps: "GET p/steps",
-  createStep: "POST p/steps",
+  createStep: "POST p/steps once",
   getStep: "GET p/steps/{stepId}",
   listStepVersions: "GET p/steps/{stepId}/versions",
-  createStepVersion: "POST p/steps/{stepId}/versions",
+  createStepVersion: "POST p/steps/{stepId}/versions once",
   getStepVersion: "GET p/steps/{stepId}/versions/{version}",
   publishStep: "PUT p/steps/{stepId}/published",
   testStep: "POST p/steps/{stepId}/test once",
   checkStep: "POST p/steps/check",
   listSchedules: "GET p/schedules",
-  createSchedule: "POST p/schedules",
+  createSchedule: "POST p/schedules once",
   getSchedule: "GET p/schedules/{scheduleId}",
   setSchedule: "PUT p/schedules/{scheduleId}",
   deleteSchedule: "DELETE p/schedules/{scheduleId}",
@@ -95,11 +95,11 @@ export const operations = {
   getSecret: "GET p/secrets/{secretName}",
   changeSecret: "PATCH p/secrets/{secretName}",
   deleteSecret: "DELETE p/secrets/{secretName}",
-  setSecret: "PUT p/secrets/{secretName}",
+  setSecret: "PUT p/secrets/{secretName} anew",
   getOrganizationSecret: "GET o/secrets/{secretName}",
   changeOrganizationSecret: "PATCH o/secrets/{secretName}",
   deleteOrganizationSecret: "DELETE o/secrets/{secretName}",
-  setOrganizationSecret: "PUT o/secrets/{secretName}",
+  setOrganizationSecret: "PUT o/secrets/{secretName} anew",
   disableSecret: "POST p/secrets/{secretName}/disable",
   disableOrganizationSecret: "POST o/secrets/{secretName}/disable",
   enableSecret: "POST p/secrets/{secretName}/enable",
@@ -108,8 +108,8 @@ export const operations = {
   restoreOrganizationSecret: "POST o/secrets/{secretName}/restore",
   destroySecret: "POST p/secrets/{secretName}/destroy",
   destroyOrganizationSecret: "POST o/secrets/{secretName}/destroy",
-  setSecretPolicy: "PUT p/secrets/{secretName}/policy",
-  setOrganizationSecretPolicy: "PUT o/secrets/{secretName}/policy",
+  setSecretPolicy: "PUT p/secrets/{secretName}/policy anew",
+  setOrganizationSecretPolicy: "PUT o/secrets/{secretName}/policy anew",
   rollbackSecret: "POST p/secrets/{secretName}/rollback",
   rollbackOrganizationSecret: "POST o/secrets/{secretName}/rollback",
   revealSecret: "POST p/secrets/{secretName}/reveal",

@@ -15,11 +15,11 @@ export function mayPass(error: unknown): boolean {
   return error instanceof StepvaultClientError && passingCodes.has(error.code);
 }
 
-/** As long as the server says, else longer each time. */
+/** Longer each time, and at least as long as the server says. */
 export function waitMsBefore(attempt: number, error?: unknown): number {
   const asked = error instanceof StepvaultApiError && mayPass(error) ? error.retryAfterMs : undefined;
-  if (asked !== undefined) return asked + Math.random() * waitMsFirst;
-  return Math.random() * Math.min(waitMsMax, waitMsFirst * 2 ** attempt);
+  const usual = Math.random() * Math.min(waitMsMax, waitMsFirst * 2 ** attempt);
+  return asked === undefined ? usual : Math.max(asked + Math.random() * waitMsFirst, usual);
 }
 
 /** Waits, unless the caller stops it: then it throws the signal's reason. */
@@ -41,14 +41,16 @@ export async function wait(timeMs: number, signal: AbortSignal | undefined): Pro
 export class Patience {
   readonly #timeMsMax: number;
   readonly #signal: AbortSignal | undefined;
+  readonly #endMs: number;
   #failures = 0;
   /** When the first of these failures was. */
   #sinceMs = 0;
 
-  /** Of failures alone, without an answer between them. */
-  constructor(timeMsMax: number, signal: AbortSignal | undefined) {
+  /** `timeMsMax` is of failures alone, without an answer between them; nothing is waited for after `endMs`. */
+  constructor(timeMsMax: number, { signal, endMs = Infinity }: { signal: AbortSignal | undefined; endMs?: number }) {
     this.#timeMsMax = timeMsMax;
     this.#signal = signal;
+    this.#endMs = endMs;
   }
 
   /** The server answered. */
@@ -56,21 +58,27 @@ export class Patience {
     this.#failures = 0;
   }
 
-  /** Throws the error when it does not pass by itself, or when the wait would be too long; else waits. */
-  async bear(error: unknown): Promise<void> {
+  /**
+   * Throws the error when it does not pass by itself, or when the wait would be too long; else waits, and tells whether there
+   * is time for another try.
+   */
+  async bear(error: unknown): Promise<boolean> {
     if (this.#failures === 0) this.#sinceMs = performance.now();
     this.#failures += 1;
     const waitMs = waitMsBefore(this.#failures, error);
     if (!mayPass(error) || performance.now() + waitMs > this.#sinceMs + this.#timeMsMax) throw error;
-    await wait(waitMs, this.#signal);
+    const leftMs = this.#endMs - performance.now();
+    await wait(Math.max(0, Math.min(waitMs, leftMs)), this.#signal);
+    return waitMs < leftMs;
   }
-  /** Does it until it succeeds. Throws what `bear` throws. */
+
+  /** Does it until it succeeds. Throws what `bear` throws, and the last error when the time is over. */
   async until<T>(doing: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
         return await doing();
       } catch (error) {
-        await this.bear(error);
+        if (!(await this.bear(error))) throw error;
       }
     }
   }

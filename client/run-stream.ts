@@ -53,7 +53,7 @@ export class RunStream implements AsyncIterable<RunEvent> {
   async *[Symbol.asyncIterator](): AsyncGenerator<RunEvent, void> {
     const { signal, after } = this.#options;
     await this.#begin();
-    const patience = new Patience(this.#caller.settings.limits.timeMsMax, signal);
+    const patience = new Patience(this.#caller.settings.limits.timeMsMax, { signal });
     const place: Place = { next: after === undefined ? 0 : after + 1, over: false, answered: false, reconnectMs: 0 };
     for (let fruitless = 0; !place.over; fruitless += 1) {
       const from = place.next;
@@ -72,10 +72,11 @@ export class RunStream implements AsyncIterable<RunEvent> {
   /** The events of one connection, from the place on, which it moves. */
   async *#connection(place: Place, onAnswer: () => void): AsyncGenerator<RunEvent, void> {
     const { key, settings } = this.#caller;
+    const { signal } = this.#options;
     const bytes = receive(settings, this.#caller.credential(), {
       path: `/v1/projects/${encodeURIComponent(key.project)}/runs/${encodeURIComponent(this.runId)}/events/stream`,
       headers: place.next === 0 ? {} : { "last-event-id": String(place.next - 1) },
-      signal: this.#options.signal,
+      signal,
       onAnswer: (status) => {
         onAnswer();
         place.answered = true;
@@ -91,6 +92,8 @@ export class RunStream implements AsyncIterable<RunEvent> {
       place.next += 1;
       place.over = event.kind === "finished";
       yield event;
+      // The next one may have come with it: nothing is asked for that would notice.
+      signal?.throwIfAborted();
       if (place.over) return;
     }
   }

@@ -3,7 +3,7 @@
  * bear an API that is away for a while. Everything else is a call of the operation of that name.
  */
 import type { Operations, Run, RunEvent, RunInput, RunResult, RunSummary, SubmittedRun } from "./api-types.ts";
-import type { Caller, CallOptions, Given } from "./caller.ts";
+import { type Caller, type CallOptions, type Given, jsonTypes, need } from "./caller.ts";
 import { StepvaultClientError } from "./errors.ts";
 import { randomId } from "./ids.ts";
 import { Patience, wait } from "./pauses.ts";
@@ -25,6 +25,8 @@ const waitTimeMsMax = 15 * 60_000;
 /** Of the server. */
 const waitSecondsMax = 60;
 const eventsMax = 1_000;
+/** So that a wait of no time asks once. */
+const askTimeMsMin = 100;
 
 export class Runs {
   readonly #caller: Caller;
@@ -34,8 +36,8 @@ export class Runs {
   }
 
   /** Gives the run's id as soon as it is in the queue. Throws what a request throws. */
-  async submit(job: RunInput, options: SubmitOptions = {}): Promise<SubmittedRun> {
-    return await this.#submit(job, { ...options, seconds: 0 });
+  async submit(job: RunInput, { signal }: SubmitOptions = {}): Promise<SubmittedRun> {
+    return await this.#submit(this.#caller, job, { signal, seconds: 0 });
   }
 
   /** Submits a run and gives how it ended, whatever that is. Throws what `submit` and `wait` throw. */
@@ -43,7 +45,7 @@ export class Runs {
     const { signal, timeMsMax = waitTimeMsMax } = options;
     const endMs = performance.now() + timeMsMax;
     const own = { ...job, runId: job.runId ?? randomId() };
-    const { runId, result } = await this.#submitPatiently(own, { signal, seconds: this.#seconds(timeMsMax) });
+    const { runId, result } = await this.#submitPatiently(own, { signal, endMs, waits: true });
     return result ?? (await this.wait(runId, { signal, timeMsMax: Math.max(0, endMs - performance.now()) }));
   }
 
@@ -53,6 +55,7 @@ export class Runs {
     options: SubmitOptions = {},
   ): Promise<{ runId: string; created: boolean }[]> {
     const answer = await this.#caller.call("submitRuns", { ...options, body: { runs } });
+    need("submitRuns", answer, { runs: ["array"] });
     return [...answer.runs];
   }
 
@@ -66,28 +69,29 @@ export class Runs {
   }
 
   /**
-   * Waits for a run's end and gives how it ended, whatever that is. Throws ERR_CLIENT_TIMEOUT when it has not ended in time,
-   * and what a request throws, once the client's own `timeMsMax` has gone by without an answer.
+   * Waits for a run's end and gives how it ended, whatever that is. Throws ERR_CLIENT_TIMEOUT when nothing told of its end in
+   * time, and what a request throws, once the client's own `timeMsMax` has gone by without an answer.
    */
   async wait(runId: string, { signal, timeMsMax = waitTimeMsMax }: WaitOptions = {}): Promise<RunResult> {
     const endMs = performance.now() + timeMsMax;
-    const patience = new Patience(this.#caller.settings.limits.timeMsMax, signal);
+    const leftMs = (): number => Math.max(0, endMs - performance.now());
+    const patience = new Patience(this.#caller.settings.limits.timeMsMax, { signal, endMs });
     for (;;) {
-      const leftMs = endMs - performance.now();
+      let failure = "";
       try {
-        const query = { wait: this.#seconds(leftMs) };
-        const { result } = await this.#caller.call("getRun", { runId, query, signal });
-        if (result !== null) return result;
+        const caller = this.#caller.within(Math.max(askTimeMsMin, leftMs()));
+        const run = await caller.call("getRun", { runId, query: { wait: waitSecondsOf(caller) }, signal });
+        need("getRun", run, { result: ["object", "null"] });
+        if (run.result !== null) return run.result;
         patience.renew();
-        await wait(Math.min(Math.max(0, leftMs), 100 + Math.random() * 400), signal);
+        await wait(Math.min(leftMs(), 100 + Math.random() * 400), signal);
       } catch (error) {
         await patience.bear(error);
+        failure = `; ${(error as Error).message}`;
       }
-      if (performance.now() >= endMs)
-        throw new StepvaultClientError(
-          "ERR_CLIENT_TIMEOUT",
-          `Cannot wait for the run: it has not ended within ${Math.ceil(timeMsMax)} ms`,
-        );
+      if (leftMs() > 0) continue;
+      const why = `it has not ended within ${Math.ceil(timeMsMax)} ms${failure}`;
+      throw new StepvaultClientError("ERR_CLIENT_TIMEOUT", `Cannot wait for the run: ${why}`);
     }
   }
 
@@ -98,7 +102,9 @@ export class Runs {
 
   /** What a run has given; null when it did not succeed. Throws StepvaultApiError with 409 while it has not ended. */
   async output(runId: string, options: CallOptions = {}): Promise<unknown> {
-    return (await this.#caller.call("getRunOutput", { ...options, runId })).output;
+    const answer = await this.#caller.call("getRunOutput", { ...options, runId });
+    need("getRunOutput", answer, { output: jsonTypes });
+    return answer.output;
   }
 
   /** The events so far, in order, page after page. */
@@ -109,10 +115,14 @@ export class Runs {
     let seen = after;
     for (let hasMore = true; hasMore;) {
       const query = { limit: eventsMax, ...(seen === undefined ? {} : { after: String(seen) }) };
-      const { data, pagination } = await this.#caller.call("listRunEvents", { ...options, runId, query });
-      yield* data;
-      hasMore = pagination.hasMore && data.length > 0;
-      seen = data.at(-1)?.seq;
+      const page = await this.#caller.call("listRunEvents", { ...options, runId, query });
+      need("listRunEvents", page, { data: ["array"], pagination: ["object"] });
+      for (const event of page.data) {
+        yield event;
+        options.signal?.throwIfAborted();
+      }
+      hasMore = page.pagination.hasMore && page.data.length > 0;
+      seen = page.data.at(-1)?.seq;
     }
   }
 
@@ -128,14 +138,19 @@ export class Runs {
       this.#caller,
       {
         runId,
-        begin: async () => (job === undefined ? undefined : await this.#submitPatiently(job, { signal, seconds: 0 })),
+        begin: async () =>
+          job === undefined ? undefined : await this.#submitPatiently(job, { signal, endMs: Infinity, waits: false }),
         result: async () => await this.wait(runId, { signal }),
       },
       options,
     );
   }
 
-  async #submit(job: RunInput, { signal, seconds }: SubmitOptions & { seconds: number }): Promise<SubmittedRun> {
+  async #submit(
+    caller: Caller,
+    job: RunInput,
+    { signal, seconds }: SubmitOptions & { seconds: number },
+  ): Promise<SubmittedRun> {
     const runId = job.runId ?? randomId();
     const given: Given<"submitRun"> = {
       query: { wait: seconds },
@@ -143,21 +158,27 @@ export class Runs {
       idempotencyKey: runId,
       signal,
     };
-    const submitted = await this.#caller.call("submitRun", given);
+    const submitted = await caller.call("submitRun", given);
+    need("submitRun", submitted, { runId: ["string"] });
     // Nobody else knows the id: if it was there before, an earlier attempt of this very request made it.
     return job.runId === undefined ? { ...submitted, created: true } : submitted;
   }
 
   /** Until the API is there: whoever waits for a run's end waits for its beginning too. The job has its id. */
-  async #submitPatiently(job: RunInput, options: SubmitOptions & { seconds: number }): Promise<SubmittedRun> {
-    const patience = new Patience(this.#caller.settings.limits.timeMsMax, options.signal);
-    return await patience.until(async () => await this.#submit(job, options));
+  async #submitPatiently(
+    job: RunInput,
+    { signal, endMs, waits }: SubmitOptions & { endMs: number; waits: boolean },
+  ): Promise<SubmittedRun> {
+    const patience = new Patience(this.#caller.settings.limits.timeMsMax, { signal, endMs });
+    return await patience.until(async () => {
+      const caller = this.#caller.within(endMs - performance.now());
+      return await this.#submit(caller, job, { signal, seconds: waits ? waitSecondsOf(caller) : 0 });
+    });
   }
+}
 
-  /** For how long one request may wait: shorter than an attempt, so that its answer comes in time. */
-  #seconds(leftMs: number): number {
-    const { attemptTimeMsMax, timeMsMax } = this.#caller.settings.limits;
-    const mostMs = Math.min(attemptTimeMsMax * 0.75, timeMsMax * 0.75, Math.max(0, leftMs));
-    return Math.min(waitSecondsMax, Math.floor(mostMs / 1_000));
-  }
+/** For how long the server may wait within one request: shorter than an attempt, so that its answer comes in time. */
+function waitSecondsOf({ settings: { limits } }: Caller): number {
+  const mostMs = Math.min(limits.attemptTimeMsMax, limits.timeMsMax) * 0.75;
+  return Math.min(waitSecondsMax, Math.floor(mostMs / 1_000));
 }

@@ -22,6 +22,8 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** With one, a POST or PATCH may be sent again: the server does it once. */
   readonly idempotencyKey?: string | undefined;
+  /** False for a PUT or DELETE that does something new each time: it is sent once. */
+  readonly repeatable?: false | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -112,7 +114,7 @@ function prepare(
     init.body = bodyOf(body);
     headers.set("content-type", "application/json");
   }
-  const repeatable = repeatableMethods.has(method) || idempotencyKey !== undefined;
+  const repeatable = own.repeatable !== false && (repeatableMethods.has(method) || idempotencyKey !== undefined);
   return { url: url.href, init, asked: { action: `${method} ${path}`, key, hint }, repeatable, signal };
 }
 

@@ -27,6 +27,9 @@ export interface Transactional {
   transaction<T>(work: (client: Queryable) => Promise<T>): Promise<T>;
 }
 
+/** Runs around a change, in its transaction; may give what was made before in the place of the change. */
+export type Around<T> = (client: Queryable, change: () => Promise<T>) => Promise<T>;
+
 /** A PostgreSQL to connect to, and how to let go of it. */
 export interface Server {
   readonly clientConfig: pg.ClientConfig;

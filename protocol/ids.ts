@@ -7,6 +7,15 @@ import { z } from "zod";
 
 export const idSchema = z.uuid().transform((id) => id.toLowerCase());
 
+/**
+ * The id of a run that its caller chooses. Ids that are made of names could be guessed by somebody who knows the names, and
+ * taken before the run is there that they are for.
+ */
+export const givenRunIdSchema = idSchema.refine(
+  (id) => id[14] !== "8",
+  "a UUID of another version than 8, which Stepvault gives to runs that come without an id",
+);
+
 export function createId(): string {
   return randomUUIDv7();
 }

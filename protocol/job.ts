@@ -5,7 +5,8 @@
  */
 import { z } from "zod";
 import { type ErrorCode, errorCodes, StepvaultError } from "./error.ts";
-import { idSchema } from "./ids.ts";
+import { givenRunIdSchema, idSchema } from "./ids.ts";
+import { isPlainObject, type Json, jsonObjectSchema, jsonSchema } from "./json.ts";
 import { payloadLimits, stepLimitsSchema } from "./limits.ts";
 import { networkRuleSchema } from "./network.ts";
 
@@ -20,8 +21,7 @@ export function interpreterOf(language: Language): Interpreter {
   return language === "python" ? "python" : "javascript";
 }
 
-/** A JSON value, as `JSON.parse` gives it. */
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type { Json };
 
 /** `none`, `open` (any public address), or a list of rules: `[METHODS ][scheme://]host[:port]`. */
 export const networkPolicySchema = z.union([z.enum(["none", "open"]), z.array(networkRuleSchema).max(100)]);
@@ -41,13 +41,18 @@ export type Retry = z.infer<typeof retrySchema>;
 export const adHocStepSchema = z.strictObject({
   language: z.enum(languages),
   code: z.string(),
-  inputs: z.record(z.string(), z.json()).optional(),
+  inputs: jsonObjectSchema.optional(),
   limits: stepLimitsSchema.optional(),
   network: networkPolicySchema.optional(),
   retry: retrySchema.optional(),
 });
 
-const savedStepSchema = z.strictObject({ id: idSchema, version: z.int().positive().optional() });
+/** As large as the database counts. */
+const stepVersionSchema = z
+  .int()
+  .min(1)
+  .max(2 ** 31 - 1);
+const savedStepSchema = z.strictObject({ id: idSchema, version: stepVersionSchema.optional() });
 
 export type AdHocStep = z.infer<typeof adHocStepSchema>;
 /** A step as somebody writes it. */
@@ -55,6 +60,7 @@ export type StepInput = z.input<typeof adHocStepSchema>;
 
 /** A year. */
 const delayMsMax = 366 * 86_400_000;
+const timeRule = "a year from 1 to 9999 (UTC), an offset below 16 hours, and 100 characters at most";
 const needNameSchema = z.string().regex(/^[A-Za-z_][A-Za-z0-9_-]{0,99}$/, "1 to 100 letters, digits, _ and -");
 
 /** Labels are looked for in the database, which knows neither NUL nor lone surrogates in what it compares. */
@@ -65,23 +71,36 @@ function labelText(charactersMax: number): z.ZodString {
     .refine((text) => text.isWellFormed() && !text.includes("\0"), "Unicode text without NUL");
 }
 
+/** A record that is not even looked at when it has more entries. */
+function fewEntries<Schema extends z.ZodType>(entriesMax: number, record: Schema): Schema {
+  const counted = z.preprocess((value, context) => {
+    if (isPlainObject(value) && Object.keys(value).length > entriesMax)
+      context.addIssue({ code: "custom", message: `an object of at most ${entriesMax} entries` });
+    return value;
+  }, record);
+  return counted as unknown as Schema;
+}
+
+/** Whether the database takes it and whoever reads the run can: ISO texts alone have no such bounds. */
+function isTime(text: string): boolean {
+  const year = new Date(text).getUTCFullYear();
+  return year >= 1 && year <= 9999 && text.length <= 100 && !/[+-](?:1[6-9]|2\d):\d\d$/.test(text);
+}
+
 export const jobSchema = z.strictObject({
   projectId: idSchema,
   step: z.union([savedStepSchema, adHocStepSchema]),
-  params: z.json().optional(),
-  steps: z.record(z.string(), z.json()).optional(),
+  params: jsonSchema.optional(),
+  steps: jsonObjectSchema.optional(),
   runId: idSchema.optional(),
-  labels: z.record(labelText(100), labelText(1_000)).optional(),
+  labels: fewEntries(100, z.record(labelText(100), labelText(1_000))).optional(),
   /** Under which a job that waits for this one in a flow of BullMQ finds its output in `steps`. */
   name: needNameSchema.optional(),
   /** Not before this time, or this long after the submission. */
-  runAt: z.iso.datetime({ offset: true }).optional(),
+  runAt: z.iso.datetime({ offset: true }).refine(isTime, timeRule).optional(),
   delayMs: z.int().min(0).max(delayMsMax).optional(),
   /** Runs that must have succeeded before, by the name under which their outputs are in `steps`. */
-  after: z
-    .record(needNameSchema, idSchema)
-    .refine((after) => Object.keys(after).length <= 100, "100 runs at most")
-    .optional(),
+  after: fewEntries(100, z.record(needNameSchema, idSchema)).optional(),
   traceparent: z.string().max(200).optional(),
 });
 export type Job = z.infer<typeof jobSchema>;
@@ -254,6 +273,15 @@ export function parseJob(payload: unknown): Job {
   checkSize("params", jsonBytes(job.params), payloadLimits.paramsBytesMax);
   checkSize("steps", jsonBytes(job.steps), payloadLimits.stepsBytesMax);
   return job;
+}
+
+const givenRunSchema = z.object({ runId: givenRunIdSchema.optional() });
+
+/** Throws ERR_JOB_INVALID for a run id that is not for callers to choose. */
+export function requireGivenRunId(job: Pick<JobInput, "runId">): void {
+  const parsed = givenRunSchema.safeParse(job);
+  if (parsed.success) return;
+  throw new StepvaultError("ERR_JOB_INVALID", `Cannot read the job: ${describeIssues(parsed.error, job)}`);
 }
 
 /** A step by itself, with the checks that it gets in a job. Throws what parseJob throws. */

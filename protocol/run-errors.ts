@@ -278,7 +278,8 @@ export const runErrors = {
   },
   ERR_BODY_TOO_LARGE: {
     fault: "limit",
-    meaning: "The body of a request to the API is larger than STEPVAULT_API_BODY_BYTES_MAX",
+    meaning:
+      "The body of a request to the API is larger than STEPVAULT_API_BODY_BYTES_MAX, or an embed key's than 1 MiB",
     mend: "Send less at once, or have the operator raise the limit",
   },
   ERR_BODY_TYPE: {

@@ -14,6 +14,8 @@ export async function dispatchHeld(
   projectId: string,
 ): Promise<number> {
   const runs = await database.transaction(async (client) => {
+    // Behind a process that is frozen with the lock nobody waits for long: the runs stay held, and are found again.
+    await client.query("set local lock_timeout = '2s'");
     const { rows: projects } = await client.query<{ max: number | null }>(
       "select runs_at_once_max as max from projects where id = $1 for no key update",
       [projectId],

@@ -10,7 +10,7 @@ import type { Json, RunEvent, RunEventBody } from "../protocol/job.ts";
 /** A page ends with the event that reaches this size; an event is never cut. */
 export const pageBytesMax = 128 * 1024;
 /** What an event takes beside its body: id, number, time. */
-const eventBytes = 120;
+export const eventBytes = 120;
 
 /** A run, and the number of the next event that is wanted of it. */
 export interface Position {

@@ -25,6 +25,8 @@ export class EventWriter {
   /** When the timer is to go off, by the clock of `performance`. */
   #dueAt = 0;
   #writing: Promise<void> = Promise.resolve();
+  /** The number of the last event that was ever sent. Up to it events may be stored, also where no answer came. */
+  #sentSeq = -1;
 
   /** Of all events that this writer took, for the run's size. */
   bytes = 0;
@@ -70,6 +72,7 @@ export class EventWriter {
   async #writePending(): Promise<void> {
     const batch = this.#takePending();
     if (batch.length === 0) return;
+    this.#sentSeq = batch.at(-1)!.seq;
     let held;
     try {
       held = await retryDatabase(async () => await this.#store.appendEvents(this.#run, batch));
@@ -103,12 +106,12 @@ export class EventWriter {
     return batch;
   }
 
-  /** Appends printed text to the event before it when that is of the same stream and not yet written. */
+  /** Appends printed text to the event before it when that is of the same stream and was never sent. */
   #join(body: Redacted<RunEventBody>): boolean {
     const last = this.#pending.at(-1);
     if (last === undefined || (body.kind !== "stdout" && body.kind !== "stderr") || last.body.kind !== body.kind)
       return false;
-    if (last.body.text.length + body.text.length > joinedBytesMax) return false;
+    if (last.seq <= this.#sentSeq || last.body.text.length + body.text.length > joinedBytesMax) return false;
     const joined = { ...last.body, text: last.body.text + body.text };
     this.#pending[this.#pending.length - 1] = { ...last, body: joined };
     return true;

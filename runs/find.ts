@@ -30,15 +30,16 @@ export interface Run extends RunSummary {
 export interface RunFilter {
   readonly status?: readonly RunStatus[] | undefined;
   readonly stepId?: string | undefined;
-  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Names and values; a run has all of them. */
+  readonly labels?: readonly (readonly [name: string, value: string])[] | undefined;
   readonly createdAfter?: Date | undefined;
   readonly createdBefore?: Date | undefined;
   readonly submittedBy?: string | undefined;
 }
 
-/** Where a page begins: after the run with this time and id. The time has PostgreSQL's microseconds. */
+/** Where a page begins: after the run with this time, in microseconds since 1970 as PostgreSQL counts them, and this id. */
 export interface RunPosition {
-  readonly createdAt: string;
+  readonly createdUs: number;
   readonly id: string;
 }
 
@@ -73,15 +74,15 @@ export async function listRuns(
   projectId: string,
   { filter = {}, from, limit }: { filter?: RunFilter; from?: RunPosition | undefined; limit: number },
 ): Promise<RunPage> {
-  const { status, stepId, labels = {}, createdAfter, createdBefore, submittedBy } = filter;
-  const { rows } = await database.query<RunSummary & { position: string }>(
-    `select ${summary}, created_at::text as position from runs
+  const { status, stepId, labels = [], createdAfter, createdBefore, submittedBy } = filter;
+  const { rows } = await database.query<RunSummary & { createdUs: number }>(
+    `select ${summary}, (extract(epoch from created_at) * 1000000)::float8 as "createdUs" from runs
      where project_id = $1
        and ($2::text[] is null or status = any($2))
        and ($3::uuid is null or step_id = $3)
        and ($4::timestamptz is null or created_at > $4)
        and ($5::timestamptz is null or created_at < $5)
-       and ($6::timestamptz is null or (created_at, id) < ($6, $7))
+       and ($6::float8 is null or (created_at, id) < (timestamptz 'epoch' + $6 * interval '1 microsecond', $7))
        and ($8::text is null or submitted_by = $8)
        and not exists (select from unnest($9::text[], $10::text[]) as l (name, value) where labels ->> l.name is distinct from l.value)
      order by created_at desc, id desc limit $11`,
@@ -91,16 +92,16 @@ export async function listRuns(
       stepId ?? null,
       createdAfter ?? null,
       createdBefore ?? null,
-      from?.createdAt ?? null,
+      from?.createdUs ?? null,
       from?.id ?? null,
       submittedBy ?? null,
-      Object.keys(labels),
-      Object.values(labels),
+      labels.map(([name]) => name),
+      labels.map(([, value]) => value),
       limit + 1,
     ],
   );
   const page = rows.slice(0, limit);
   const last = page.at(-1);
-  const next = rows.length > limit && last !== undefined ? { createdAt: last.position, id: last.id } : undefined;
-  return { runs: page.map(({ position: _position, ...run }) => run), next };
+  const next = rows.length > limit && last !== undefined ? { createdUs: last.createdUs, id: last.id } : undefined;
+  return { runs: page.map(({ createdUs: _createdUs, ...run }) => run), next };
 }

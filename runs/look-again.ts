@@ -6,12 +6,15 @@ export interface LookOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** Begins at once; `stop` resolves once the look that is under way has ended. */
-export function lookAgain(look: () => Promise<unknown>, { pauseMs, onError }: LookOptions): { stop(): Promise<void> } {
+/** Begins at once; `stop` aborts the look's signal and resolves once the look that is under way has ended. */
+export function lookAgain(
+  look: (signal: AbortSignal) => Promise<unknown>,
+  { pauseMs, onError }: LookOptions,
+): { stop(): Promise<void> } {
   const abort = new AbortController();
   const loop = async (): Promise<void> => {
     while (!abort.signal.aborted) {
-      await look().catch(onError);
+      await look(abort.signal).catch(onError);
       await sleep(pauseMs, undefined, { signal: abort.signal, ref: false }).catch(() => {});
     }
   };

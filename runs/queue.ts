@@ -33,8 +33,12 @@ const lockDurationMs = 20_000;
 const stalledIntervalMs = 10_000;
 const closeMsMax = 3_000;
 
-/** A result ends the job; else the job comes again after that time, with that turn from then on when one is given. */
+/**
+ * A result ends the job. `dropped` does so as well: its run gets another job when its time has come. Else the job comes
+ * again after that time, with that turn from then on when one is given.
+ */
 export type JobOutcome =
+  | "dropped"
   | { readonly result: RunResult }
   | { readonly againMs: number; readonly turn?: number | undefined };
 
@@ -269,7 +273,9 @@ class BullRunQueue implements RunQueue {
 
   async setTurn(runId: string, turn: number): Promise<void> {
     const job = await this.#queue.getJob(runId);
-    await job?.changePriority({ priority: priorityOf(turn) });
+    const priority = priorityOf(turn);
+    // The same one again would put it behind all others of that turn.
+    if (job !== undefined && job.priority !== priority) await job.changePriority({ priority });
   }
 
   async wake(jobId: string): Promise<void> {
@@ -306,6 +312,7 @@ class BullRunQueue implements RunQueue {
             .sort(([a], [b]) => (a < b ? -1 : 1))
             .map(([, value]) => decodePayload(value)),
       });
+      if (outcome === "dropped") return {};
       if ("result" in outcome) return encodePayload(outcome.result);
       try {
         if (outcome.turn !== undefined) await job.changePriority({ priority: priorityOf(outcome.turn) });

@@ -3,12 +3,20 @@
  * is older than anybody keeps goes by dropping whole partitions of events. In small statements, by one process at a time.
  */
 import type { Database } from "../database/connection.ts";
+import { oneByOne } from "./one-by-one.ts";
 import { dropPartition, listPartitions, makePartitions } from "./partitions.ts";
 
 const pauseMinutes = 50;
 const runsPerStatement = 500;
 /** What a run takes beside its events. */
 const runBytes = 1_000;
+const lastId = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+interface Days {
+  /** For which runs are kept of projects that say nothing. */
+  readonly days: number;
+  readonly signal?: AbortSignal;
+}
 
 export interface Forgotten {
   readonly runs: number;
@@ -16,7 +24,7 @@ export interface Forgotten {
 }
 
 /** Makes partitions ahead and forgets what is old, if no process has in the last hour. Throws ERR_DATABASE. */
-export async function maintainRuns(database: Database, { days }: { days: number }): Promise<Forgotten | undefined> {
+export async function maintainRuns(database: Database, options: Days): Promise<Forgotten | undefined> {
   const { rowCount } = await database.query(
     `insert into maintenance (name, begun_at) values ('retention', now())
      on conflict (name) do update set begun_at = now()
@@ -25,54 +33,77 @@ export async function maintainRuns(database: Database, { days }: { days: number 
   );
   if (rowCount !== 1) return undefined;
   await makePartitions(database);
-  return await forgetRuns(database, { days });
+  return await forgetRuns(database, options);
 }
 
-/** `days`: of projects that say nothing. Throws ERR_DATABASE. */
-export async function forgetRuns(database: Database, { days }: { days: number }): Promise<Forgotten> {
-  const { rows } = await database.query<{ id: string; before: string; bytesMax: string | null }>(
+/** Throws ERR_DATABASE, once all projects and days have been looked at. */
+export async function forgetRuns(database: Database, { days, signal }: Days): Promise<Forgotten> {
+  const { rows } = await database.query<Project>(
     `select id, (now() - coalesce(retention_days, $1) * interval '1 day')::text as before, retention_bytes_max as "bytesMax"
      from projects where exists (select from runs where project_id = projects.id)`,
     [days],
   );
   let runs = 0;
-  for (const { id, before, bytesMax } of rows) {
-    runs += await forgetBefore(database, id, before);
-    const full = bytesMax === null ? undefined : await tooOld(database, id, bytesMax);
-    if (full !== undefined) runs += await forgetBefore(database, id, full);
+  let partitions = 0;
+  try {
+    await oneByOne(rows, async (project) => (runs += await forgetOf(database, project)), signal);
+  } finally {
+    partitions = await dropOldPartitions(database, days);
   }
-  return { runs, partitions: await dropOldPartitions(database, days) };
+  return { runs, partitions };
 }
 
-/** The time before which a project's runs are more than it may keep; undefined when all have room. */
-async function tooOld(database: Database, projectId: string, bytesMax: string): Promise<string | undefined> {
-  const { rows } = await database.query<{ before: string }>(
-    `select (created_at + interval '1 microsecond')::text as before
+interface Project {
+  readonly id: string;
+  readonly before: string;
+  readonly bytesMax: string | null;
+}
+
+async function forgetOf(database: Database, { id, before, bytesMax }: Project): Promise<number> {
+  const runs = await forgetUpTo(database, id, { createdAt: before, endedBefore: before });
+  const full = bytesMax === null ? undefined : await newestOver(database, id, bytesMax);
+  return full === undefined ? runs : runs + (await forgetUpTo(database, id, full));
+}
+
+/** A project's runs that go: those that were made up to a time, and ended before one. */
+interface Old {
+  readonly createdAt: string;
+  /** The last one of that time, as all runs of a batch have the same. */
+  readonly id?: string;
+  readonly endedBefore?: string;
+}
+
+/** The newest run that a project has no room for; undefined when all have room. */
+async function newestOver(database: Database, projectId: string, bytesMax: string): Promise<Old | undefined> {
+  const { rows } = await database.query<{ createdAt: string; id: string }>(
+    `select created_at::text as "createdAt", id
      from (
-       select created_at, sum(events_bytes + ${runBytes}) over (order by created_at desc, id desc) as total
+       select created_at, id, sum(events_bytes + ${runBytes}) over (order by created_at desc, id desc) as total
        from runs where project_id = $1
      ) as kept
-     where total > $2 order by created_at desc limit 1`,
+     where total > $2 order by created_at desc, id desc limit 1`,
     [projectId, bytesMax],
   );
-  return rows[0]?.before;
+  return rows[0];
 }
 
-async function forgetBefore(database: Database, projectId: string, before: string): Promise<number> {
-  const old = `select id, day from runs where project_id = $1 and created_at < $2 and ended_at is not null`;
+async function forgetUpTo(database: Database, projectId: string, upTo: Old): Promise<number> {
+  const { createdAt, id = lastId, endedBefore = "infinity" } = upTo;
+  const old = `select id, day from runs where project_id = $1 and (created_at, id) <= ($2, $3) and ended_at < $4`;
   const oldest = `order by created_at limit ${runsPerStatement}`;
+  const which = [projectId, createdAt, id, endedBefore];
   for (let runs = 0; ;) {
     const { rows } = await database.query<{ day: string }>(
       `select distinct day::text from (${old} ${oldest}) as oldest`,
-      [projectId, before],
+      which,
     );
     if (rows.length === 0) return runs;
     const { rowCount } = await database.query({
-      text: `with old as (${old} and day = any($3::date[]) ${oldest} for update skip locked),
+      text: `with old as (${old} and day = any($5::date[]) ${oldest} for update skip locked),
              events as (delete from run_events e using old
-                        where e.run_day = any($3::date[]) and e.run_day = old.day and e.run_id = old.id)
+                        where e.run_day = any($5::date[]) and e.run_day = old.day and e.run_id = old.id)
              delete from runs using old where runs.id = old.id`,
-      values: [projectId, before, rows.map(({ day }) => day)],
+      values: [...which, rows.map(({ day }) => day)],
     });
     runs += rowCount ?? 0;
     if (rowCount !== runsPerStatement) return runs;

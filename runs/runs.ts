@@ -9,7 +9,7 @@ import { getRun, listRuns, type Run, type RunFilter, type RunPage, type RunPosit
 import type { LiveFeed } from "./live-feed.ts";
 import type { RunQueue } from "./queue.ts";
 import type { RunEnds } from "./run-ends.ts";
-import { RunStore } from "./store.ts";
+import { type EventPage, RunStore } from "./store.ts";
 import { type SubmittedRun, submitRun, submitRuns, type Submitter } from "./submit.ts";
 
 interface RunsParts {
@@ -81,6 +81,16 @@ export class Runs {
   ): Promise<RunEvent[]> {
     const { id } = await this.get(projectId, runId);
     return await this.#store.listEvents(projectId, id, { from, limit });
+  }
+
+  /** The same in a page of at most `bytesMax` bytes, though of one event at least. Throws ERR_RUN_UNKNOWN. */
+  async eventPage(
+    projectId: string,
+    runId: string,
+    bounds: { from: number; limit: number; bytesMax: number },
+  ): Promise<EventPage> {
+    const { id } = await this.get(projectId, runId);
+    return await this.#store.pageOfEvents(projectId, id, bounds);
   }
 
   /** Events as they come, in pages, until the run has ended. Throws ERR_RUN_UNKNOWN, and what `LiveFeed.follow` throws. */

@@ -5,9 +5,11 @@
  */
 import { CronExpressionParser } from "cron-parser";
 import type { Database } from "../database/connection.ts";
+import type { Around, Queryable } from "../database/server.ts";
 import { type ErrorCode, StepvaultError } from "../protocol/error.ts";
 import { createId, hashedId } from "../protocol/ids.ts";
 import { type JobInput, parseJob } from "../protocol/job.ts";
+import { oneByOne } from "./one-by-one.ts";
 import { type SubmitParts, type Submitter, submitRun } from "./submit.ts";
 
 const schedulesMax = 1_000;
@@ -36,6 +38,12 @@ export interface Schedule extends ScheduleInput {
   readonly updatedAt: Date;
 }
 
+interface NewSchedule {
+  readonly input: ScheduleInput;
+  readonly by: Submitter;
+  readonly around?: Around<Schedule>;
+}
+
 const columns = `id, project_id as "projectId", name, cron, time_zone as "timeZone", job, enabled, next_at as "nextAt",
   last_due_at as "lastDueAt", last_run_id as "lastRunId", last_error_code as "lastErrorCode",
   json_build_object('kind', created_by_kind, 'id', created_by) as "createdBy", created_at as "createdAt", updated_at as "updatedAt"`;
@@ -44,11 +52,21 @@ const columns = `id, project_id as "projectId", name, cron, time_zone as "timeZo
 export async function createSchedule(
   database: Database,
   projectId: string,
-  { input, by }: { input: ScheduleInput; by: Submitter },
+  { input, by, around = async (_, make) => await make() }: NewSchedule,
 ): Promise<Schedule> {
   const next = checkSchedule(projectId, input);
+  return await database.transaction(
+    async (client) => await around(client, async () => await insertSchedule(client, projectId, { input, by, next })),
+  );
+}
+
+async function insertSchedule(
+  client: Queryable,
+  projectId: string,
+  { input, by, next }: NewSchedule & { next: Date },
+): Promise<Schedule> {
   const { name, cron, timeZone, job, enabled } = input;
-  const { rows } = await database.query<Schedule & { full: boolean }>(
+  const { rows } = await client.query<Schedule>(
     `insert into schedules (id, project_id, name, cron, time_zone, job, enabled, next_at, created_by_kind, created_by)
      select $1, p.id, $3, $4, $5, $6, $7, $8, $9, $10 from projects p
      where p.id = $2 and not p.shared and (select count(*) from schedules where project_id = p.id) < ${schedulesMax}
@@ -56,7 +74,7 @@ export async function createSchedule(
     [createId(), projectId, name, cron, timeZone, JSON.stringify(job), enabled, next, by.kind, by.id],
   );
   if (rows[0] !== undefined) return rows[0];
-  const { rowCount } = await database.query("select from projects where id = $1 and not shared", [projectId]);
+  const { rowCount } = await client.query("select from projects where id = $1 and not shared", [projectId]);
   if (rowCount === 0)
     throw new StepvaultError("ERR_PROJECT_UNKNOWN", `Cannot make the schedule: there is no project ${projectId}`);
   throw invalid(`the project has ${schedulesMax} already, which is the most`);
@@ -88,7 +106,7 @@ export async function deleteSchedule(database: Database, projectId: string, sche
 }
 
 /** Throws ERR_SCHEDULE_UNKNOWN. */
-export async function getSchedule(database: Database, projectId: string, scheduleId: string): Promise<Schedule> {
+export async function getSchedule(database: Queryable, projectId: string, scheduleId: string): Promise<Schedule> {
   const { rows } = await database.query<Schedule>(
     `select ${columns} from schedules where project_id = $1 and id = $2`,
     [projectId, scheduleId],
@@ -140,31 +158,36 @@ export class Schedules {
 
 type Rest<Function> = Function extends (database: Database, ...rest: infer Rest) => unknown ? Rest : never;
 
-/** Submits the runs of schedules whose time has come; gives how many. Throws ERR_DATABASE. */
-export async function submitDue(parts: SubmitParts): Promise<number> {
-  const { rows } = await parts.database.query<Schedule & { now: Date }>(
+interface DueSchedule extends Schedule {
+  readonly now: Date;
+}
+
+/** Submits the runs of schedules whose time has come. Throws the first error once all have been looked at. */
+export async function submitDue(parts: SubmitParts, signal?: AbortSignal): Promise<void> {
+  const { rows } = await parts.database.query<DueSchedule>(
     `select ${columns}, now() as now from schedules where enabled and next_at <= now()
      order by next_at limit ${dueMax}`,
   );
-  for (const schedule of rows) {
-    const { id, projectId, job, nextAt, cron, timeZone, now } = schedule;
-    const runId = hashedId("schedule", id, nextAt.toISOString());
-    let refused: ErrorCode | null = null;
-    try {
-      const labels = { ...job.labels, scheduleId: id };
-      await submitRun(parts, { ...job, projectId, runId, labels }, { kind: "schedule", id });
-    } catch (error) {
-      if (!(error instanceof StepvaultError) || error.fault === "system") throw error;
-      refused = error.code;
-    }
-    await parts.database.query(
-      `update schedules set next_at = $3, last_due_at = next_at, last_error_code = $5,
-              last_run_id = case when $5::text is null then $4::uuid else last_run_id end
-       where id = $1 and next_at = $2`,
-      [id, nextAt, nextOf({ cron, timeZone }, nextAt > now ? nextAt : now), runId, refused],
-    );
+  await oneByOne(rows, async (schedule) => await submitOf(parts, schedule), signal);
+}
+
+async function submitOf(parts: SubmitParts, schedule: DueSchedule): Promise<void> {
+  const { id, projectId, job, nextAt, cron, timeZone, now } = schedule;
+  const runId = hashedId("schedule", id, nextAt.toISOString());
+  let refused: ErrorCode | null = null;
+  try {
+    const labels = { ...job.labels, scheduleId: id };
+    await submitRun(parts, { ...job, projectId, runId, labels }, { kind: "schedule", id });
+  } catch (error) {
+    if (!(error instanceof StepvaultError) || error.fault === "system") throw error;
+    refused = error.code;
   }
-  return rows.length;
+  await parts.database.query(
+    `update schedules set next_at = $3, last_due_at = next_at, last_error_code = $5,
+            last_run_id = case when $5::text is null then $4::uuid else last_run_id end
+     where id = $1 and next_at = $2`,
+    [id, nextAt, nextOf({ cron, timeZone }, nextAt > now ? nextAt : now), runId, refused],
+  );
 }
 
 /** The next time of a schedule. Throws ERR_SCHEDULE_INVALID. */
@@ -175,7 +198,22 @@ function checkSchedule(projectId: string, input: ScheduleInput): Date {
   const characters = Array.from(input.name).length;
   if (characters < 1 || characters > 200 || input.name.includes("\0"))
     throw invalid(`its name has ${characters} characters, 1 to 200 are allowed, and no NUL`);
+  // The parser draws it anew each time that it reads the expression; in a name it stands in THU alone.
+  if (input.cron.replaceAll(/thu/gi, "").includes("H")) throw invalid("its cron has an H, which is no fixed time");
+  if (!isTimeZone(input.timeZone)) throw invalid("its time zone is not an IANA name");
   return nextOf(input, new Date());
+}
+
+/** The parser takes more, such as `local`: of whatever machine looks at the schedule. */
+function isTimeZone(name: string): boolean {
+  // An offset is a time zone to Intl too, and none that has a summer.
+  if (!/^[a-z]/i.test(name)) return false;
+  try {
+    Intl.DateTimeFormat("en", { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function nextOf({ cron, timeZone }: Pick<ScheduleInput, "cron" | "timeZone">, after: Date): Date {

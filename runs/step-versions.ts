@@ -1,5 +1,6 @@
 /** Reading saved steps and publishing one of their versions. A step's versions never change; which one is published does. */
 import type { Database } from "../database/connection.ts";
+import type { Queryable } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import type { Json, Language, NetworkPolicy, Retry } from "../protocol/job.ts";
 import type { StepLimits } from "../protocol/limits.ts";
@@ -58,7 +59,7 @@ export async function listSteps(
 }
 
 /** Throws ERR_STEP_UNKNOWN. */
-export async function getStep(database: Database, projectId: string, stepId: string): Promise<Step> {
+export async function getStep(database: Queryable, projectId: string, stepId: string): Promise<Step> {
   const { rows } = await database.query<Step>(`select ${step} where s.project_id = $1 and s.id = $2 and ${newest}`, [
     projectId,
     stepId,
@@ -96,7 +97,7 @@ export async function getStepVersion(
 
 /** Makes a version the one that runs when none is named; null takes the publication back. Throws ERR_STEP_UNKNOWN. */
 export async function publishStep(
-  database: Database,
+  database: Queryable,
   projectId: string,
   { stepId, version: number, by }: { stepId: string; version: number | null; by: Submitter },
 ): Promise<Step> {

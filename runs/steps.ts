@@ -3,6 +3,7 @@
  * or the newest, with what the project allows all its steps to reach.
  */
 import type { Database } from "../database/connection.ts";
+import type { Around, Queryable } from "../database/server.ts";
 import { StepvaultError } from "../protocol/error.ts";
 import { createId } from "../protocol/ids.ts";
 import { type AdHocStep, type NetworkPolicy, parseStep, type StepInput } from "../protocol/job.ts";
@@ -33,6 +34,7 @@ export interface NewStep {
 export async function saveStep(
   database: Database,
   { projectId, id, name, description, paramsSchema, step, by }: NewStep,
+  around: Around<SavedStep> = async (_, save) => await save(),
 ): Promise<SavedStep> {
   const { language, code, inputs, limits, network, retry } = parseStep(projectId, step);
   const characters = Array.from(name).length;
@@ -42,9 +44,9 @@ export async function saveStep(
       `Cannot save the step: its name has ${characters} characters, 1 to ${nameCharactersMax} are allowed`,
     );
   }
-  return await database.transaction(async (client) => {
-    // Locked, so that two pushes at once get a version each.
-    const { rowCount } = await client.query("select from projects where id = $1 and not shared for update", [
+  const saveNext = async (client: Queryable): Promise<SavedStep> => {
+    // Locked, so that two pushes at once get a version each. No key changes: who publishes meanwhile need not wait.
+    const { rowCount } = await client.query("select from projects where id = $1 and not shared for no key update", [
       projectId,
     ]);
     if (rowCount !== 1)
@@ -77,7 +79,8 @@ export async function saveStep(
       ],
     );
     return { id: stepId, version };
-  });
+  };
+  return await database.transaction(async (client) => await around(client, async () => await saveNext(client)));
 }
 
 const nameCharactersMax = 200;

@@ -15,6 +15,7 @@ import type {
   RunStatus,
 } from "../protocol/job.ts";
 import type { Redacted } from "../protocol/redacted.ts";
+import { eventBytes } from "./event-source.ts";
 import { retryDatabase } from "./retry.ts";
 
 /** A run, and the day that its events are kept by. */
@@ -35,6 +36,8 @@ export interface ClaimedRun extends HeldRun {
   readonly job: Json;
   /** 1 for the first. */
   readonly attempt: number;
+  /** Of a saved step; the same for all attempts. */
+  readonly stepVersion: number | null;
   readonly nextSeq: number;
 }
 
@@ -63,10 +66,27 @@ export interface EndedRun {
   readonly queueJobId: string | null;
 }
 
+export interface EventPage {
+  readonly events: RunEvent[];
+  readonly hasMore: boolean;
+}
+
+interface EventRow {
+  seq: number;
+  time: Date;
+  body: RunEventBody & Record<string, Json>;
+  more: boolean;
+}
+
 /** From which state a run may end: its worker's, or while it waits. */
 type EndsFrom = { readonly workerId: string } | "queued";
 
-const claimed = `status = 'running', worker_id = $3, started_at = coalesce(started_at, now())`;
+const claimed = `status = 'running', worker_id = $3, started_at = coalesce(started_at, now()),
+  step_version = case when step_id is not null then coalesce(
+    step_version,
+    (job -> 'step' ->> 'version')::int,
+    (select version from published_steps p where p.step_id = runs.step_id),
+    (select max(version) from steps where id = runs.step_id)) end`;
 
 export class RunStore {
   #database: Database;
@@ -90,7 +110,7 @@ export class RunStore {
           and coalesce(run_at <= now(), true)
           and (not $4 or turn <= (select min(turn) from runs where status = 'queued' and dispatched_at is not null))`,
        )}
-       returning id, day::text, job, attempt, ${projectNetwork("runs")}`,
+       returning id, day::text, job, attempt, step_version as "stepVersion", ${projectNetwork("runs")}`,
       [runId, projectId, workerId, inTurn],
     );
     const [row] = rows;
@@ -128,7 +148,8 @@ export class RunStore {
     );
     if (taken.rows.length === 0) return [];
     const { rows } = await this.#database.query<Omit<ClaimedRun, "workerId" | "nextSeq">>(
-      `select id, day::text, job, attempt, ${projectNetwork("r")} from runs r where id = any($1) and worker_id = $2`,
+      `select id, day::text, job, attempt, step_version as "stepVersion", ${projectNetwork("r")}
+       from runs r where id = any($1) and worker_id = $2`,
       [taken.rows.map(({ id }) => id), workerId],
     );
     // By a statement of its own: it must see what the other worker wrote until it lost the runs.
@@ -235,22 +256,32 @@ export class RunStore {
 
   /**
    * Puts a run that its worker holds back among the waiting ones, for another attempt, with the events that tell so. False
-   * when the run is not this worker's any more. Its job stays in the queue, or is put there again.
+   * when the run is not this worker's any more. After a pause it gets a new turn: with its old one it would hold up the turns
+   * of all for as long. Without one its job stays in the queue, or is put there again.
    */
-  async requeue({ id, workerId }: HeldRun, events: readonly StoredEvent[], delayMs: number): Promise<boolean> {
+  async requeue(
+    { id, workerId }: HeldRun,
+    events: readonly StoredEvent[],
+    { delayMs, eventsBytes = 0 }: { delayMs: number; eventsBytes?: number },
+  ): Promise<boolean> {
     const { rowCount } = await this.#database.query(
       `with run as (
-         update runs set status = 'queued', attempt = attempt + 1, worker_id = null, dispatched_at = now(),
-                         run_at = now() + $3 * interval '1 millisecond'
+         update runs set status = 'queued', attempt = attempt + 1, worker_id = null, events_bytes = events_bytes + $4,
+                         dispatched_at = case when $3::float8 = 0 then now() end,
+                         run_at = now() + $3::float8 * interval '1 millisecond'
          where ${theRun("$1", "worker_id = $2 and status = 'running'")}
          returning id, day
+       ),
+       written as (
+         insert into run_events (run_day, run_id, seq, time, kind, body)
+         select run.day, run.id, e.seq, e.time, e.kind, e.body
+         from run, unnest($5::int[], $6::timestamptz[], $7::text[], $8::json[]) as e (seq, time, kind, body)
+         on conflict do nothing
        )
-       insert into run_events (run_day, run_id, seq, time, kind, body)
-       select run.day, run.id, e.seq, e.time, e.kind, e.body
-       from run, unnest($4::int[], $5::timestamptz[], $6::text[], $7::json[]) as e (seq, time, kind, body)`,
-      [id, workerId, delayMs, ...columns(events)],
+       select from run`,
+      [id, workerId, delayMs, eventsBytes, ...columns(events)],
     );
-    return (rowCount ?? 0) > 0;
+    return rowCount === 1;
   }
 
   /** Records a run that will only be rejected. False when its id is in use, or there is no such project. */
@@ -277,19 +308,36 @@ export class RunStore {
 
   /** Events of a run from number `from` on, in order, at most `limit`. */
   async listEvents(projectId: string, runId: string, { from = 0, limit = 1_000 } = {}): Promise<RunEvent[]> {
+    return (await this.pageOfEvents(projectId, runId, { from, limit })).events;
+  }
+
+  /** The same, also of at most `bytesMax` bytes, though of one event at least; and whether there are more. */
+  async pageOfEvents(
+    projectId: string,
+    runId: string,
+    { from, limit, bytesMax = null }: { from: number; limit: number; bytesMax?: number | null },
+  ): Promise<EventPage> {
     const { rows: runs } = await this.#database.query<{ day: string }>(
       `select day::text from runs where ${theRun("$1", "project_id = $2")}`,
       [runId, projectId],
     );
     const [run] = runs;
-    if (run === undefined) return [];
-    const { rows } = await this.#database.query<{ seq: number; time: Date; body: RunEventBody & Record<string, Json> }>(
-      {
-        text: `select seq, time, body from run_events where run_day = $1 and run_id = $2 and seq >= $3 order by seq limit $4`,
-        values: [run.day, runId, from, limit],
-      },
-    );
-    return rows.map(({ seq, time, body }) => ({ runId, seq, time: time.toISOString(), ...body }));
+    if (run === undefined) return { events: [], hasMore: false };
+    const { rows } = await this.#database.query<EventRow>({
+      text: `select seq, time, body, more from (
+         select seq, time, body, row_number() over w as place, sum(bytes) over w as total,
+                lead(seq) over w is not null as more
+         from (
+           select seq, time, body, octet_length(body::text) + ${eventBytes} as bytes from run_events
+           where run_day = $1 and run_id = $2 and seq >= $3 order by seq limit $4::bigint + 1
+         ) e
+         window w as (order by seq)
+       ) p
+       where place <= $4 and coalesce(total <= $5::bigint or place = 1, true) order by seq`,
+      values: [run.day, runId, from, limit, bytesMax],
+    });
+    const events = rows.map(({ seq, time, body }) => ({ runId, seq, time: time.toISOString(), ...body }));
+    return { events, hasMore: rows.at(-1)?.more === true };
   }
 
   /** The number of the next event of each. */

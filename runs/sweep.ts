@@ -6,6 +6,7 @@
 import type { Database } from "../database/connection.ts";
 import { dispatchHeld } from "./dispatch.ts";
 import { lookAgain } from "./look-again.ts";
+import { oneByOne } from "./one-by-one.ts";
 import type { QueuedRun, RunQueue } from "./queue.ts";
 import { turnMax } from "./turns.ts";
 
@@ -28,7 +29,7 @@ interface SweepParts {
 /** Starts looking; gives what stops it, once the look that is under way has ended. */
 export function sweepRuns(parts: SweepParts): { stop(): Promise<void> } {
   const looks = [
-    lookAgain(async () => await dispatchDue(parts), {
+    lookAgain(async (signal) => await dispatchDue(parts, signal), {
       pauseMs: tickMs,
       onError: (error) => parts.onError(error, "held runs could not be given to the queue"),
     }),
@@ -45,7 +46,7 @@ export function sweepRuns(parts: SweepParts): { stop(): Promise<void> } {
 }
 
 /** Gives held runs to the queue whose time has come. */
-export async function dispatchDue(parts: Pick<SweepParts, "database" | "queue">): Promise<void> {
+export async function dispatchDue(parts: Pick<SweepParts, "database" | "queue">, signal?: AbortSignal): Promise<void> {
   const { rows } = await parts.database.query<{ id: string }>(
     // From project to project by the index, however many runs each of them holds.
     `with recursive held as (
@@ -57,10 +58,10 @@ export async function dispatchDue(parts: Pick<SweepParts, "database" | "queue">)
      select id from held
      where exists (select from runs where ${heldRuns} and project_id = held.id and coalesce(run_at, created_at) <= now())`,
   );
-  for (const { id } of rows) await dispatchHeld(parts, id);
+  await oneByOne(rows, async ({ id }) => await dispatchHeld(parts, id), signal);
 }
 
-/** Gives runs to the queue again that it should have and has not. */
+/** Gives runs to the queue again that it should have and has not, and their turns where it has other ones. */
 export async function restoreLost(parts: Pick<SweepParts, "database" | "queue" | "onRestored">): Promise<void> {
   const { database, queue } = parts;
   for (let full = true; full;) {
@@ -76,6 +77,7 @@ export async function restoreLost(parts: Pick<SweepParts, "database" | "queue" |
     );
     const restored = await queue.restore(rows);
     if (restored > 0) parts.onRestored?.(restored);
+    await setTurns(queue, rows);
     // Where some were lost there may be more; else the rest has time.
     full = restored > 0 && rows.length === restoresMax;
   }
@@ -101,12 +103,25 @@ async function freeForgotten(database: Database): Promise<void> {
  * Where two processes do so at once, the second finds them lower than the first one's, and leaves them.
  */
 async function countTurnsAnew({ database, queue }: Pick<SweepParts, "database" | "queue">): Promise<void> {
-  const { rows } = await database.query<{ id: string; turn: number }>(
+  const { rows } = await database.query<Pick<QueuedRun, "runId" | "turn">>(
     `with first as (select min(turn) as turn from runs where status = 'queued' and dispatched_at is not null)
      update runs set turn = runs.turn - first.turn from first
      where first.turn > ${turnMax} and runs.turn >= first.turn and status = 'queued' and dispatched_at is not null
-     returning id, runs.turn::float8 as turn`,
+     returning id as "runId", runs.turn::float8 as turn`,
   );
-  for (let i = 0; i < rows.length; i += turnsAtOnce)
-    await Promise.all(rows.slice(i, i + turnsAtOnce).map(async ({ id, turn }) => await queue.setTurn(id, turn)));
+  await setTurns(queue, rows);
+}
+
+/** Tells the queue the turns of runs. A run that it is not told of here, as this process dies, is one that `restoreLost` finds. */
+async function setTurns(queue: RunQueue, runs: readonly Pick<QueuedRun, "runId" | "turn">[]): Promise<void> {
+  const errors: unknown[] = [];
+  for (let i = 0; i < runs.length; i += turnsAtOnce) {
+    const some = runs.slice(i, i + turnsAtOnce);
+    const told = await Promise.allSettled(some.map(async ({ runId, turn }) => await queue.setTurn(runId, turn)));
+    const failed = told.filter((one) => one.status === "rejected");
+    errors.push(...failed.map(({ reason }): unknown => reason));
+    // One fails whose job ends in this moment; all do where the queue is away.
+    if (failed.length === some.length) break;
+  }
+  if (errors.length > 0) throw errors[0];
 }

@@ -26,6 +26,7 @@ interface Operation {
   readonly parameters?: readonly Parameter[];
   readonly requestBody?: { readonly content: Content };
   readonly responses: Readonly<Record<string, { readonly content?: Content }>>;
+  readonly "x-not-repeatable"?: true;
 }
 
 export interface Document {
@@ -71,12 +72,13 @@ ${operations.join("\n")}
 /** Where each operation is. */
 export function operationsText({ paths }: Document): string {
   const rows = operationsOf(paths).map(({ method, path, operation }) => {
-    const repeatable = operation.parameters?.some(({ name }) => name === "idempotency-key") === true;
-    return `${operation.operationId}: "${method} ${shortPath(path)}${repeatable ? " once" : ""}",`;
+    const once = operation.parameters?.some(({ name }) => name === "idempotency-key") === true;
+    const mark = operation["x-not-repeatable"] === true ? " anew" : once ? " once" : "";
+    return `${operation.operationId}: "${method} ${shortPath(path)}${mark}",`;
   });
   return `/**
  * Where each operation of the API is: its method and its path, of which operation-path.ts tells how it is shortened; \`once\`
- * behind it says that it takes an idempotency key.
+ * behind it says that it takes an idempotency key, \`anew\` that it does something new each time it is sent.
  * ${generated}
  */
 export const operations = {

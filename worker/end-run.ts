@@ -3,6 +3,7 @@
  * get their turn, an orchestrator's own job is woken. What follows is also found by runs/sweep.ts, should this process die.
  */
 import type { Database } from "../database/connection.ts";
+import { toStepvaultError } from "../protocol/error.ts";
 import { type FinalStatus, parseJob, type Retry, type RunResult } from "../protocol/job.ts";
 import type { Redacted } from "../protocol/redacted.ts";
 import { dispatchHeld } from "../runs/dispatch.ts";
@@ -31,7 +32,7 @@ export interface EndingParts {
 const backoffMsMax = 3_600_000;
 
 /** `ended`, or after how long the run is tried again; undefined when it is not this worker's any more. */
-export type RunEnd = "ended" | { readonly againMs: number };
+export type RunEnd = "ended" | { readonly retryInMs: number };
 
 /** Ends a run that this worker holds, or makes it wait for another attempt where its step says so. */
 export async function retryOrEnd(
@@ -52,9 +53,10 @@ export async function retryOrEnd(
     return "ended";
   }
   const events = await writer.end([retryEvent(result, run.attempt, delayMs)]);
-  if (!(await retryDatabase(async () => await parts.store.requeue(run, events, delayMs)))) return undefined;
+  const waits = { delayMs, eventsBytes: writer.bytes };
+  if (!(await retryDatabase(async () => await parts.store.requeue(run, events, waits)))) return undefined;
   parts.signal.changed(run.id);
-  return { againMs: delayMs };
+  return { retryInMs: delayMs };
 }
 
 /** Ends a run that no worker has begun. False when one has meanwhile, or when it has ended. */
@@ -74,12 +76,17 @@ async function delayOfRetry(parts: EndingParts, run: ClaimedRun, result: RunResu
   return Math.min(retry.backoffMs * 2 ** (run.attempt - 1), backoffMsMax);
 }
 
-/** What the run's step says of attempts; nothing, when the step cannot be read any more. */
-async function retryOf({ database }: EndingParts, run: ClaimedRun): Promise<Retry | undefined> {
+/** What the run's step says of attempts, in the version that ran; nothing, when that cannot be read any more. */
+async function retryOf({ database }: EndingParts, { job, stepVersion }: ClaimedRun): Promise<Retry | undefined> {
   try {
-    const { projectId, step } = parseJob(run.job);
-    return "code" in step ? step.retry : (await loadStep(database, projectId, step)).retry;
-  } catch {
+    const { projectId, step } = parseJob(job);
+    if ("code" in step) return step.retry;
+    if (stepVersion === null) return undefined;
+    return (await retryDatabase(async () => await loadStep(database, projectId, { id: step.id, version: stepVersion })))
+      .retry;
+  } catch (error) {
+    // The run is looked at again, and what a version says does not change.
+    if (toStepvaultError(error).code === "ERR_DATABASE") throw error;
     return undefined;
   }
 }

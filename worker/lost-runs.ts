@@ -3,14 +3,19 @@
  * ever, whatever became of its worker, its job or the queue. A step that says so is run again instead of ended.
  */
 import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { StepvaultError } from "../protocol/error.ts";
 import { createId } from "../protocol/ids.ts";
 import type { RunResult } from "../protocol/job.ts";
 import type { Redacted } from "../protocol/redacted.ts";
+import { lookAgain } from "../runs/look-again.ts";
 import type { ClaimedRun } from "../runs/store.ts";
 import { beatMs, type WorkerWatch } from "../runs/workers.ts";
 import { type EndingParts, retryOrEnd } from "./end-run.ts";
 import { RunRedaction } from "./run-redaction.ts";
+
+/** A beat without an answer for this long is followed by another one, on another connection. */
+const answerMsMax = 2_000;
 
 /** Who this worker is to the others: another one, once they took it for dead. */
 export interface WorkerIdentity {
@@ -39,31 +44,29 @@ export function unstartedResult(runId: string, error: StepvaultError, queueMs = 
 
 /** Starts beating and looking; gives what stops it. The worker must have begun its beats. */
 export function keepAlive(parts: LifeParts): { stop(): Promise<void> } {
-  let looking = Promise.resolve();
-  let busy = false;
+  const again = (what: string, work: () => Promise<void>): { stop(): Promise<void> } =>
+    lookAgain(work, { pauseMs: beatMs, onError: (error) => parts.log.logger.error({ err: error }, what) });
   const unclaimed = new Set<string>();
-  const look = async (): Promise<void> => {
-    busy = true;
-    try {
-      if (!(await parts.workers.beat(parts.worker.id))) await beginAnew(parts);
-      for (const gone of await parts.workers.listGone(parts.worker.id)) await endRunsOf(parts, gone);
-      await endForgotten(parts, unclaimed);
-      await parts.workers.tidy();
-    } catch (error) {
-      parts.log.logger.error({ err: error }, "a look at the workers' runs failed");
-    } finally {
-      busy = false;
-    }
-  };
-  const timer = setInterval(() => {
-    if (!busy) looking = look();
-  }, beatMs);
+  // By themselves: a look may take minutes, and a worker that does not beat for half a minute is taken for dead.
+  const beats = again("this worker could not say that it lives", async () => await beat(parts));
+  const looks = again("a look at the workers' runs failed", async () => {
+    for (const gone of await parts.workers.listGone(parts.worker.id)) await endRunsOf(parts, gone);
+    await endForgotten(parts, unclaimed);
+    await parts.workers.tidy();
+  });
   return {
     async stop() {
-      clearInterval(timer);
-      await looking;
+      await looks.stop();
+      await beats.stop();
     },
   };
+}
+
+async function beat(parts: LifeParts): Promise<void> {
+  const late = sleep(answerMsMax, undefined, { ref: false });
+  const lives = await Promise.race([parts.workers.beat(parts.worker.id), late]);
+  if (lives === undefined) throw new StepvaultError("ERR_DATABASE", "Cannot say that the worker lives: no answer");
+  if (!lives) await beginAnew(parts);
 }
 
 const takenForDead = "Cannot finish the run: its worker was taken for dead, and the step may have had effects";
@@ -71,9 +74,14 @@ const takenForDead = "Cannot finish the run: its worker was taken for dead, and 
 /** Others have taken this worker for dead and end its runs: nothing that these still do may count. */
 async function beginAnew({ runsUnderWay, worker, workers, log }: LifeParts): Promise<void> {
   log.logger.error({ runs: runsUnderWay.size }, "this worker was taken for dead, and begins anew");
-  // Where nobody has taken them over yet, this is how they end.
-  for (const abort of runsUnderWay.values()) abort.abort(new StepvaultError("ERR_WORKER_LOST", takenForDead));
+  const abortRuns = (): void => {
+    // Where nobody has taken them over yet, this is how they end.
+    for (const abort of runsUnderWay.values()) abort.abort(new StepvaultError("ERR_WORKER_LOST", takenForDead));
+  };
+  abortRuns();
   await beginWorker(workers, worker);
+  // Also those that were still claimed under the old name meanwhile.
+  abortRuns();
 }
 
 async function endRunsOf(parts: LifeParts, workerId: string): Promise<void> {
@@ -84,13 +92,15 @@ async function endRunsOf(parts: LifeParts, workerId: string): Promise<void> {
   }
 }
 
-/** Runs of this worker that it does not run: their end could not be recorded. They are given the time of one look. */
+/** Runs of this worker that no job here claims or runs: their end could not be recorded. They are given the time of one look. */
 async function endForgotten(parts: LifeParts, unclaimed: Set<string>): Promise<void> {
-  const { store, worker, runsUnderWay } = parts;
-  const forgotten = (await store.listHeld(worker.id)).filter((id) => !runsUnderWay.has(id));
+  const { store, workers } = parts;
+  // It may get another name meanwhile.
+  const { id: workerId } = parts.worker;
+  const forgotten = (await store.listHeld(workerId)).filter((id) => !workers.holds(id));
   if (forgotten.some((id) => unclaimed.has(id))) {
     const mine = new Set(forgotten.filter((id) => unclaimed.has(id)));
-    for (const run of await store.takeOver(worker.id, worker.id)) if (mine.has(run.id)) await endLost(parts, run);
+    for (const run of await store.takeOver(workerId, workerId)) if (mine.has(run.id)) await endLost(parts, run);
   }
   unclaimed.clear();
   for (const id of forgotten) unclaimed.add(id);

@@ -60,7 +60,10 @@ export async function processJob(parts: RunnerParts, queued: RunJob): Promise<Jo
   const held = parts.log.hold(run.redaction.redactor);
   try {
     const submitted = queuedRunSchema.safeParse(queued.data);
-    if (submitted.success) return await runClaim(parts, run, submitted.data.projectId);
+    if (submitted.success) {
+      const outcome = await runClaim(parts, run, submitted.data.projectId);
+      return "retryInMs" in outcome && outcome.retryInMs > 0 ? "dropped" : jobOutcomeOf(outcome);
+    }
     const job = parseJobOrError(queued.data);
     if (job instanceof StepvaultError) return await reject(parts, run, { reason: job, data: queued.data });
     return await runOwnJob(parts, run, { job, queued });
@@ -114,18 +117,41 @@ async function runOwnJob(
     throw error;
   }
   // It comes again and again while its run waits, also after a flood of its kind: then it takes nobody's turn.
-  return await runClaim(parts, run, projectId, { inTurn: true });
+  return jobOutcomeOf(await runClaim(parts, run, projectId, { inTurn: true }));
+}
+
+/** What becomes of the job, or after how long its run is tried again. */
+type RunOutcome = Exclude<JobOutcome, "dropped"> | { readonly retryInMs: number };
+
+function jobOutcomeOf(outcome: RunOutcome): JobOutcome {
+  return "retryInMs" in outcome ? { againMs: outcome.retryInMs } : outcome;
 }
 
 async function runClaim(
   parts: RunnerParts,
   run: RunInProgress,
   projectId: string,
-  { inTurn = false }: { inTurn?: boolean } = {},
-): Promise<JobOutcome> {
+  options: { inTurn?: boolean } = {},
+): Promise<RunOutcome> {
+  // From before the claim: while its answer is on its way, the run is this worker's already.
+  const held = parts.workers.hold(run.runId);
+  try {
+    return await claimAndRun(parts, run, projectId, options);
+  } finally {
+    held.release();
+  }
+}
+
+async function claimAndRun(
+  parts: RunnerParts,
+  run: RunInProgress,
+  projectId: string,
+  { inTurn = false }: { inTurn?: boolean },
+): Promise<RunOutcome> {
   const { store, worker } = parts;
   const { runId } = run;
-  const claim = await store.claim(projectId, runId, worker.id, { inTurn });
+  const workerId = worker.id;
+  const claim = await store.claim(projectId, runId, workerId, { inTurn });
   switch (claim.state) {
     case "ended":
       return { result: claim.result };
@@ -140,6 +166,8 @@ async function runClaim(
     case "claimed":
       break;
   }
+  // Taken for dead meanwhile: others end the run.
+  if (worker.id !== workerId) return again(run);
   parts.runsUnderWay.set(runId, run.abort);
   try {
     return await runClaimed(parts, run, { claimed: claim.run, projectId });
@@ -152,7 +180,7 @@ async function runClaimed(
   parts: RunnerParts,
   run: RunInProgress,
   { claimed, projectId }: { claimed: ClaimedRun; projectId: string },
-): Promise<JobOutcome> {
+): Promise<RunOutcome> {
   const writer = new EventWriter(parts.store, claimed, (runId) => parts.signal.changed(runId));
   const result = await resultOf(parts, run, { claimed, writer });
   const end = await retryOrEnd(parts, claimed, result, writer);
@@ -179,7 +207,9 @@ async function resultOf(
     job = parseJob(claimed.job);
     // Nothing has happened yet: a database that is away for a moment must not end the run.
     const allowed = { maxima: parts.limitMaxima, projectNetwork: claimed.projectNetwork ?? undefined };
-    plan = await retryDatabase(async () => await planStep(parts.database, job, allowed));
+    const { stepVersion: version } = claimed;
+    const step = "code" in job.step || version === null ? job.step : { ...job.step, version };
+    plan = await retryDatabase(async () => await planStep(parts.database, { ...job, step }, allowed));
     const needed = job.after === undefined ? [] : await retryDatabase(async () => await parts.store.listNeeds(runId));
     steps = { ...outputsOf(needed), ...job.steps };
   } catch (error) {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Database, openDatabase } from "../database/connection.ts";
 import type { Config } from "../protocol/config.ts";
 import { StepvaultError } from "../protocol/error.ts";
-import type { FinalStatus, JobInput, RunResult } from "../protocol/job.ts";
+import { type FinalStatus, type JobInput, requireGivenRunId, type RunResult } from "../protocol/job.ts";
 import { detectLayers, requireLayers } from "../runtime/layers.ts";
 import { Sandbox } from "../runtime/sandbox.ts";
 import { openQueue, type RunQueue, type RunWorker } from "../runs/queue.ts";
@@ -165,15 +165,19 @@ export class Service {
       onRestored: (runs) => this.log.logger.warn({ runs }, "the queue had lost runs; it has them again"),
     });
     const { retentionDays } = this.config;
-    const periodic = (what: string, pauseMs: number, look: () => Promise<unknown>): { stop(): Promise<void> } =>
+    const periodic = (
+      what: string,
+      pauseMs: number,
+      look: (signal: AbortSignal) => Promise<unknown>,
+    ): { stop(): Promise<void> } =>
       lookAgain(look, { pauseMs, onError: (error) => this.log.logger.error({ err: error }, what) });
     this.#looks = [
       watchCancels(parts),
       endUnusedVersions(parts),
       sweep,
-      periodic("schedules could not be looked at", schedulePauseMs, async () => await submitDue(parts)),
-      periodic("old runs could not be forgotten", retentionPauseMs, async () => {
-        const forgotten = await maintainRuns(this.database, { days: retentionDays });
+      periodic("schedules could not be looked at", schedulePauseMs, async (signal) => await submitDue(parts, signal)),
+      periodic("old runs could not be forgotten", retentionPauseMs, async (signal) => {
+        const forgotten = await maintainRuns(this.database, { days: retentionDays, signal });
         if ((forgotten?.runs ?? 0) > 0) this.log.logger.info({ ...forgotten }, "old runs were forgotten");
       }),
       keepAlive(parts),
@@ -194,6 +198,7 @@ export class Service {
 
   /** Submits a run and gives its id. */
   async submit(job: JobInput): Promise<string> {
+    requireGivenRunId(job);
     return (await this.runs.submit(job)).runId;
   }
 

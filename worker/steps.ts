@@ -1,5 +1,6 @@
 /** Saved steps for whoever may: the vault says who, runs/ has the rows, and the sandbox reads code that is checked. */
 import type { Database } from "../database/connection.ts";
+import type { Around } from "../database/server.ts";
 import { type NewStep, type SavedStep, saveStep } from "../runs/steps.ts";
 import {
   getStep,
@@ -51,16 +52,28 @@ export class Steps {
 
   /**
    * Saves a step as the next version of it, or as a new one, for who may; with `checked` only one whose references would
-   * resolve. Throws ERR_STEP_REFERENCES, what `check` throws, and what `authorize` and `saveStep` of runs/ throw.
+   * resolve; with `publish` it is published by then. Throws ERR_STEP_REFERENCES, what `check` throws, and what `authorize` and
+   * `saveStep` of runs/ throw.
    */
   async save(
-    { checked = false, ...step }: Omit<NewStep, "by"> & { checked?: boolean },
+    { checked = false, publish = false, ...step }: Omit<NewStep, "by"> & { checked?: boolean; publish?: boolean },
     author: Actor = operator,
+    around: Around<SavedStep> = async (_, change) => await change(),
   ): Promise<SavedStep> {
     const { vault, database, check } = this.#parts;
-    await vault.as(author).authorize("step.write", { projectId: step.projectId });
-    if (checked) requireReferences(await check(step, author));
-    return await saveStep(database, { ...step, by: { kind: author.kind, id: author.id } });
+    const { projectId } = step;
+    await vault.as(author).authorize("step.write", { projectId });
+    // Before the transaction: a check takes its time, and connections of its own.
+    const found = checked ? await check(step, author) : undefined;
+    const by = { kind: author.kind, id: author.id };
+    return await saveStep(database, { ...step, by }, async (client, save) => {
+      return await around(client, async () => {
+        if (found !== undefined) requireReferences(found);
+        const saved = await save();
+        if (publish) await publishStep(client, projectId, { stepId: saved.id, version: saved.version, by });
+        return saved;
+      });
+    });
   }
 
   /** Throws ERR_STEP_UNKNOWN, and what `authorize` throws. */

@@ -31,7 +31,10 @@ import { submitAndWait } from "../submit-and-wait.ts";
 const idNote =
   "Sent again with the same `runId`, or the same header Idempotency-Key, it gives the run that was made at first.";
 
-const position = z.tuple([z.string().max(40), z.uuid()]);
+/** Well below what clients take as one answer. */
+const eventPageBytesMax = 1024 * 1024;
+
+const position = z.tuple([z.int().min(0), z.uuid()]);
 
 export const runRoutes: readonly Route[] = [
   defineRoute({
@@ -48,6 +51,7 @@ export const runRoutes: readonly Route[] = [
     access: "principal",
     idempotent: true,
     bodyBytesMax: 24 * 1024 * 1024,
+    admit: async ({ vault, principal, params }) => await requireStarter({ vault, principal }, params.projectId),
     async handler({ vault, principal, params, query, body, parts, reply, signal, idempotencyKey }) {
       const { projectId } = params;
       const runId = body.runId ?? keyedRunId(projectId, principal, idempotencyKey);
@@ -68,10 +72,13 @@ export const runRoutes: readonly Route[] = [
     access: "principal",
     idempotent: true,
     bodyBytesMax: 64 * 1024 * 1024,
-    async handler({ vault, principal, params, body, parts, idempotencyKey }) {
-      const { projectId } = params;
+    async admit({ vault, principal, params }) {
       if (principal.embed !== undefined)
         throw new StepvaultError("ERR_FORBIDDEN", "Cannot submit the batch: an embed key starts one run at a time");
+      await requireStarter({ vault, principal }, params.projectId);
+    },
+    async handler({ vault, principal, params, body, parts, idempotencyKey }) {
+      const { projectId } = params;
       const jobs: JobInput[] = body.runs.map((run, place) => ({
         ...run,
         projectId,
@@ -95,19 +102,19 @@ export const runRoutes: readonly Route[] = [
       await requireReader({ vault, principal }, params.projectId);
       const { limit, cursor, status, label, ...filter } = query;
       const from = cursor === undefined ? undefined : decodeCursor(cursor, position);
-      const labels = [label ?? []].flat().map((text) => [text.split(":", 1)[0]!, text.slice(text.indexOf(":") + 1)]);
+      const labels = [label ?? []].flat().map(pairOf);
       const { runs, next } = await parts.runs.list(params.projectId, {
         limit,
         filter: {
           ...filter,
           status: status === undefined ? undefined : [status].flat(),
-          labels: Object.fromEntries(labels),
+          labels,
           submittedBy: principal.embed === undefined ? undefined : principal.actor.id,
         },
-        from: from === undefined ? undefined : { createdAt: from[0], id: from[1] },
+        from: from === undefined ? undefined : { createdUs: from[0], id: from[1] },
       });
       if (next === undefined) return { data: runs, pagination: { hasMore: false } };
-      return { data: runs, pagination: { cursor: encodeCursor([next.createdAt, next.id]), hasMore: true } };
+      return { data: runs, pagination: { cursor: encodeCursor([next.createdUs, next.id]), hasMore: true } };
     },
   }),
   defineRoute({
@@ -165,6 +172,9 @@ export const runRoutes: readonly Route[] = [
     path: "/v1/projects/:projectId/runs/:runId/events",
     operationId: "listRunEvents",
     summary: "A run's events so far, in order",
+    description:
+      "A page has at most `limit` events, and fewer where they are large: 1 MiB together, though one at least. While " +
+      "`hasMore` is true, ask again with `after`.",
     tag: "runs",
     params: runParams,
     query: eventPageQuery,
@@ -175,10 +185,10 @@ export const runRoutes: readonly Route[] = [
       await readRun({ principal, parts }, params);
       const from = firstWanted(undefined, query.after);
       const { projectId, runId } = params;
-      const events = await parts.runs.events(projectId, runId, { from, limit: query.limit + 1 });
-      const data = events.slice(0, query.limit);
+      const bounds = { from, limit: query.limit, bytesMax: eventPageBytesMax };
+      const { events: data, hasMore } = await parts.runs.eventPage(projectId, runId, bounds);
       const after = data.at(-1)?.seq;
-      return { data, pagination: { ...(after === undefined ? {} : { after }), hasMore: events.length > query.limit } };
+      return { data, pagination: { ...(after === undefined ? {} : { after }), hasMore } };
     },
   }),
   ...(["sse", "ndjson"] as const).map((format) =>
@@ -220,6 +230,12 @@ async function stream(
   const follow = (gone: AbortSignal): ReturnType<typeof parts.runs.follow> =>
     parts.runs.follow(projectId, runId, { from, signal: gone });
   return async (body) => void (await sendEvents(body, follow, { format, signal }));
+}
+
+/** NAME:VALUE; a value may have colons of its own. */
+function pairOf(label: string): [name: string, value: string] {
+  const colon = label.indexOf(":");
+  return [label.slice(0, colon), label.slice(colon + 1)];
 }
 
 /** One job of each kind that there are different rules for. */

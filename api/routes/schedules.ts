@@ -3,7 +3,8 @@ import { z } from "zod";
 import { noContent, pageQuery } from "../../protocol/http/common.ts";
 import { projectParams } from "../../protocol/http/organizations.ts";
 import { scheduleInputSchema, schedulePage, scheduleParams, scheduleSchema } from "../../protocol/http/schedules.ts";
-import type { ScheduleInput } from "../../runs/schedules.ts";
+import { getSchedule, type ScheduleInput } from "../../runs/schedules.ts";
+import { givenAgain } from "../idempotency.ts";
 import { decodeCursor, pageOfRows } from "../paging.ts";
 import type { ApiParts } from "../parts.ts";
 import type { Principal } from "../principal.ts";
@@ -37,14 +38,22 @@ export const scheduleRoutes: readonly Route[] = [
     path: "/v1/projects/:projectId/schedules",
     operationId: "createSchedule",
     summary: "Save a schedule",
+    description:
+      "Sent again with the same header Idempotency-Key within 24 hours, it gives the schedule that was made at first, as it is by now.",
     tag: "schedules",
     params: projectParams,
     body: scheduleInputSchema,
     responses: { 201: scheduleSchema },
     access: "principal",
-    async handler({ vault, principal, params, body, parts }) {
-      const input = await allowedSchedule({ vault, principal, parts }, params.projectId, body);
-      return await parts.schedules.create(params.projectId, { input, by: submitterOf(principal) });
+    idempotent: true,
+    async handler(context) {
+      const { vault, principal, body, parts } = context;
+      const { projectId } = context.params;
+      const input = await allowedSchedule({ vault, principal, parts }, projectId, body);
+      const around = givenAgain(context, "createSchedule", async ({ id }, client) => {
+        return await getSchedule(client, projectId, id);
+      });
+      return await parts.schedules.create(projectId, { input, by: submitterOf(principal), around });
     },
   }),
   defineRoute({

@@ -43,6 +43,7 @@ interface PairDefinition<Name extends Names, Query extends Schema, Body extends 
   readonly responses: Answer;
   /** Whether If-Match and If-None-Match are heeded; else they are refused where something is changed. */
   readonly compares?: boolean;
+  readonly repeatable?: false;
   readonly bodyBytesMax?: number;
   readonly handler: (
     context: Parameters<Handler<Name, Query, Body, Answer>>[0] & AtPlace,

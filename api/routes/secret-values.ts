@@ -28,6 +28,7 @@ export const secretValueRoutes: readonly Route[] = [
     body: secretInput,
     responses: { 200: storedSchema, 201: storedSchema },
     compares: true,
+    repeatable: false,
     async handler({ vault, place, params, body, ifVersion, reply }) {
       const name = params.secretName;
       const version = await vault.secrets.set({ place, name, ...body, ifVersion });
@@ -45,6 +46,7 @@ export const secretValueRoutes: readonly Route[] = [
     body: secretPolicyInput,
     responses: { 200: storedSchema },
     compares: true,
+    repeatable: false,
     async handler({ vault, place, params, body, ifVersion, reply }) {
       const name = params.secretName;
       const version = await vault.secrets.setPolicy({ place, name, policy: body, ifVersion });

@@ -19,15 +19,16 @@ import {
   stepVersionSchema,
 } from "../../protocol/http/steps.ts";
 import type { SavedStep } from "../../runs/steps.ts";
+import { givenAgain, type Made } from "../idempotency.ts";
 import { decodeCursor, pageOfRows } from "../paging.ts";
-import type { ApiParts } from "../parts.ts";
-import type { Principal } from "../principal.ts";
 import { defineRoute, type Route } from "../route.ts";
 import { keyedRunId } from "../run-id.ts";
 import { submitAndWait } from "../submit-and-wait.ts";
 
 const idKey = z.tuple([z.uuid()]);
-const versionKey = z.tuple([z.int().min(1)]);
+const versionKey = z.tuple([z.int32().min(1)]);
+const againNote =
+  "Sent again with the same header Idempotency-Key within 24 hours, it gives the version that was saved at first, and saves and publishes nothing.";
 
 export const stepRoutes: readonly Route[] = [
   defineRoute({
@@ -53,12 +54,18 @@ export const stepRoutes: readonly Route[] = [
     path: "/v1/projects/:projectId/steps",
     operationId: "createStep",
     summary: "Save a step, as its first version",
+    description: againNote,
     tag: "steps",
     params: projectParams,
     body: stepInputSchema,
     responses: { 201: savedStepSchema },
     access: "principal",
-    handler: async ({ principal, params, body, parts }) => await save(parts, principal, { ...params, ...body }),
+    idempotent: true,
+    async handler(context) {
+      const { principal, params, body, parts } = context;
+      const around = givenAgain(context, "createStep", savedBefore);
+      return await parts.steps.save({ ...params, ...body }, principal.actor, around);
+    },
   }),
   defineRoute({
     method: "GET",
@@ -98,13 +105,18 @@ export const stepRoutes: readonly Route[] = [
     path: "/v1/projects/:projectId/steps/:stepId/versions",
     operationId: "createStepVersion",
     summary: "Save the next version of a step",
+    description: againNote,
     tag: "steps",
     params: stepParams,
     body: stepInputSchema,
     responses: { 201: savedStepSchema },
     access: "principal",
-    async handler({ principal, params, body, parts }) {
-      return await save(parts, principal, { projectId: params.projectId, id: params.stepId, ...body });
+    idempotent: true,
+    async handler(context) {
+      const { principal, params, body, parts } = context;
+      const around = givenAgain(context, "createStepVersion", savedBefore);
+      const { projectId, stepId } = params;
+      return await parts.steps.save({ projectId, id: stepId, ...body }, principal.actor, around);
     },
   }),
   defineRoute({
@@ -177,13 +189,6 @@ export const stepRoutes: readonly Route[] = [
   }),
 ];
 
-async function save(
-  parts: ApiParts,
-  principal: Principal,
-  { publish, ...step }: Parameters<ApiParts["steps"]["save"]>[0] & { publish: boolean },
-): Promise<SavedStep> {
-  const saved = await parts.steps.save(step, principal.actor);
-  const { projectId } = step;
-  if (publish) await parts.steps.publish({ projectId, stepId: saved.id, version: saved.version }, principal.actor);
-  return saved;
+function savedBefore({ id, version }: Made): SavedStep {
+  return { id, version: version! };
 }

@@ -12,8 +12,14 @@ export const givenId = idSchema;
 /** An id as the API shows it. */
 export const shownId = z.uuid();
 
+/** An offset may lead out of the years that a text of four digits can name. */
+const shownTime = z.date().refine((time) => {
+  const year = time.getUTCFullYear();
+  return year >= 1 && year <= 9999;
+}, "in the years 1 to 9999 of UTC");
+
 /** A moment: an ISO text on the wire, a Date in the service. */
-export const moment = z.codec(z.iso.datetime({ offset: true }), z.date(), {
+export const moment = z.codec(z.iso.datetime({ offset: true }), shownTime, {
   decode: (text) => new Date(text),
   encode: (time) => time.toISOString(),
 });

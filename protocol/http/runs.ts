@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { languages, jobSchema, runStatuses, type RunResult } from "../job.ts";
+import { givenRunIdSchema } from "../ids.ts";
 import { givenId, moment, pageOf, pageQuery, shownId } from "./common.ts";
 
 const faults = ["user", "limit", "system"] as const;
@@ -68,10 +69,13 @@ export const runSchema = z.object({ ...runSummaryShape, result: runResultSchema.
 export const runPage = pageOf(runSummarySchema, "RunPage");
 
 /** The body of a submission: a job without its project, which is in the path. */
-export const runInputSchema = jobSchema.omit({ projectId: true }).meta({
-  id: "RunInput",
-  examples: [{ step: { language: "javascript", code: "return params.city.length" }, params: { city: "Bern" } }],
-});
+export const runInputSchema = jobSchema
+  .omit({ projectId: true })
+  .extend({ runId: givenRunIdSchema.optional() })
+  .meta({
+    id: "RunInput",
+    examples: [{ step: { language: "javascript", code: "return params.city.length" }, params: { city: "Bern" } }],
+  });
 
 export const batchSchema = z
   .strictObject({ runs: z.array(runInputSchema).min(1).max(1_000) })

@@ -1,6 +1,7 @@
 /** Saved steps as the HTTP API takes and shows them. Imports nothing of ours beyond protocol/. */
 import { z } from "zod";
 import { adHocStepSchema, languages, networkPolicySchema, retrySchema } from "../job.ts";
+import { jsonObjectSchema, jsonSchema } from "../json.ts";
 import { stepLimitsSchema } from "../limits.ts";
 import { givenId, moment, pageOf, pageQuery, shownId, textSchema } from "./common.ts";
 
@@ -13,9 +14,10 @@ const versionNumber = z.coerce
 export const stepVersionParams = z.strictObject({ ...stepParams.shape, version: versionNumber });
 
 /** JSON of which nothing is known but its size. */
-const jsonObject = z
-  .record(z.string(), z.json())
-  .refine((value) => JSON.stringify(value).length <= 65_536, "JSON of at most 65536 characters");
+const jsonObject = jsonObjectSchema.refine(
+  (value) => JSON.stringify(value).length <= 65_536,
+  "JSON of at most 65536 characters",
+);
 
 export const stepInputSchema = z
   .strictObject({
@@ -97,7 +99,7 @@ export const stepTestSchema = z
       .min(1)
       .max(2 ** 31 - 1)
       .optional(),
-    params: z.json().optional(),
+    params: jsonSchema.optional(),
   })
   .meta({ id: "StepTest" });
 

@@ -5,6 +5,7 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Key } from "../../client/key.ts";
+import { sendBytes } from "./wire.ts";
 import { absentId, type Answer, type Callers, expectAlike, expectForbidden, openCallers } from "./callers.ts";
 
 const origin = "https://shop.example";
@@ -217,6 +218,29 @@ describe("using an embed key over HTTP", () => {
       [callers.organizationId, absentId],
       async (id) => await callers.call("GET", `/v1/organizations/${id}/members`, { as: `Bearer ${key}` }),
     );
+  });
+
+  test("sends small bodies only and no batch, of which nothing is read else", async () => {
+    const key = (await mint()).body.embed_key as string;
+    const runs = `/v1/projects/${callers.projectId}/runs`;
+    const send = async (path: string, length: string, body = ""): Promise<unknown[]> => {
+      const head = [
+        `POST ${path} HTTP/1.1`,
+        "host: x",
+        `authorization: Bearer ${key}`,
+        "content-type: application/json",
+      ];
+      const answer = await sendBytes(callers.api.port, `${[...head, length].join("\r\n")}\r\n\r\n${body}`);
+      return [answer.status, JSON.parse(answer.body).code];
+    };
+    // None of these bodies ever comes.
+    for (const length of ["content-length: 1048577", "transfer-encoding: chunked"])
+      expect(await send(runs, length)).toEqual([413, "ERR_BODY_TOO_LARGE"]);
+    expect(await send(`${runs}/batch`, "content-length: 10")).toEqual([403, "ERR_FORBIDDEN"]);
+    const other = `/v1/projects/${callers.otherProjectId}/runs`;
+    expect(await send(other, "content-length: 10")).toEqual([404, "ERR_PROJECT_UNKNOWN"]);
+    const largest = `{}${" ".repeat(1_048_574)}`;
+    expect(await send(runs, "content-length: 1048576", largest)).toEqual([400, "ERR_REQUEST_INVALID"]);
   });
 
   test("ends with its budget", async () => {

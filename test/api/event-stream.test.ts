@@ -35,13 +35,14 @@ afterEach(() => {
 
 type Follow = (signal: AbortSignal) => AsyncIterable<readonly RunEvent[]>;
 
-/** A server that sends events to whoever asks, its port, and how each stream ended. */
+/** A server that sends events to whoever asks, its port, and how each stream ended. It does not answer `/silent`. */
 async function serve(
   follow: Follow,
   options: SendEventsOptions,
-): Promise<{ port: number; ends: (StreamEnd | Error)[] }> {
+): Promise<{ port: number; server: Server; ends: (StreamEnd | Error)[] }> {
   const ends: (StreamEnd | Error)[] = [];
-  const server = createServer((_, response: ServerResponse) => {
+  const server = createServer((request, response: ServerResponse) => {
+    if (request.url === "/silent") return;
     response.writeHead(200, streamHeaders[options.format]);
     void sendEvents(response, follow, options).then(
       (end) => ends.push(end),
@@ -51,7 +52,7 @@ async function serve(
   servers.push(server);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  return { port: (server.address() as AddressInfo).port, ends };
+  return { port: (server.address() as AddressInfo).port, server, ends };
 }
 
 async function ask(port: number): Promise<IncomingMessage> {
@@ -192,6 +193,31 @@ describe("a stream", () => {
     const response = await ask(port);
     expect(performance.now() - began).toBeLessThan(250);
     expect(await text(response)).toBe("");
+  });
+
+  test.each(["ndjson", "sse"] as const)(
+    "of a quiet run outlives what a server allows of silence (%s)",
+    async (format) => {
+      const follow = async function* (): AsyncGenerator<readonly RunEvent[]> {
+        await sleep(600);
+        yield [finished(0)];
+      };
+      const { port, server, ends } = await serve(follow, { format });
+      server.setTimeout(150);
+      expect(await text(await ask(port))).toContain('"finished"');
+      expect(ends).toEqual(["finished"]);
+    },
+  );
+
+  test("allows its connection no more silence than before once it is over", async () => {
+    const { port, server, ends } = await serve(() => pagesOf([[finished(0)]]), { format: "ndjson" });
+    server.setTimeout(150);
+    const socket = connect(port, "127.0.0.1");
+    const closed = once(socket.resume(), "close");
+    // The second request came in before the first was answered, and is never answered itself.
+    socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\nGET /silent HTTP/1.1\r\nhost: x\r\n\r\n");
+    await closed;
+    expect(ends).toEqual(["finished"]);
   });
 
   test("that is cut for its time or the service's end does not say that all is over", async () => {

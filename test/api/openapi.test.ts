@@ -31,6 +31,19 @@ test("every part of a route's path is described, and who may call it", async () 
   }
 });
 
+test("every PUT that makes a version each time says that it is not repeatable, and nothing else does", async () => {
+  const { paths } = await openApiDocument();
+  const marked = Object.values(paths ?? {}).flatMap((methods) =>
+    Object.entries(methods ?? {}).filter(([, operation]) => "x-not-repeatable" in (operation as object)),
+  );
+  expect(marked.map(([method, operation]) => [method, (operation as { operationId: string }).operationId])).toEqual([
+    ["put", "setSecret"],
+    ["put", "setOrganizationSecret"],
+    ["put", "setSecretPolicy"],
+    ["put", "setOrganizationSecretPolicy"],
+  ]);
+});
+
 test("every reference in the OpenAPI document leads to a named schema", async () => {
   const document = await openApiDocument();
   const text = JSON.stringify(document);

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
 import { type ApiService, eventsOf, openApiService } from "../helpers/api.ts";
 import { createProject } from "../helpers/vault.ts";
+import { sendBytes } from "./wire.ts";
 
 let stepvault: ApiService;
 let runs: string;
@@ -48,6 +49,13 @@ describe("submitting", () => {
     expect(first.body.runId).toBe(second.body.runId);
     expect(new Set([first.body.created, second.body.created])).toEqual(new Set([false, true]));
     expect((await asked("return 2")).body.code).toBe("ERR_RUN_CONFLICT");
+    // Else somebody else who knows the key's words could take the run's id before.
+    const taken = { body: javascript("return 1", { runId: first.body.runId }) };
+    expect(await stepvault.ask(runs, taken)).toMatchObject({ status: 400, body: { code: "ERR_REQUEST_INVALID" } });
+    expect((await stepvault.ask(runs, taken)).body.errors[0].pointer).toBe("/body/runId");
+    const { projectId } = stepvault;
+    const job = { projectId, step: { language: "javascript" as const, code: "" }, runId: first.body.runId as string };
+    await expect(stepvault.service.submit(job)).rejects.toMatchObject({ code: "ERR_JOB_INVALID" });
     // Another caller's key of the same words is another key.
     expect((await asked("return 1", await stepvault.key(["trigger", "read:runs"]))).body.runId).not.toBe(
       first.body.runId,
@@ -100,6 +108,25 @@ describe("looking", () => {
     expect(kinds).toEqual(["started", "log", "log", "log", "output", "finished"]);
   });
 
+  test("gives events of many MiB in pages that are bounded, the largest one alone", async () => {
+    const code = "for (let i = 0; i < 150; i++) console.log('é'.repeat(8_000)); return 'y'.repeat(1_500_000)";
+    const runId = await submit(javascript(code));
+    expect((await stepvault.ask(`${runs}/${runId}?wait=20`)).body.status).toBe("succeeded");
+    const pages: { seq: number; kind: string }[][] = [];
+    for (let query = "", hasMore = true; hasMore;) {
+      const { data, pagination } = (await stepvault.ask(`${runs}/${runId}/events${query}`)).body;
+      pages.push(data);
+      expect(pagination.after).toBe(data.at(-1).seq);
+      ({ hasMore } = pagination);
+      query = `?after=${pagination.after}`;
+    }
+    expect(pages.flat().map(({ seq }) => seq)).toEqual(pages.flat().map((_, i) => i));
+    expect(pages.map((page) => page.at(-1)!.kind)).toEqual(["log", "log", "log", "output", "finished"]);
+    expect(pages[3]).toHaveLength(1);
+    const bytes = pages.toSpliced(3, 1).map((page) => Buffer.byteLength(JSON.stringify(page)));
+    expect(Math.max(...bytes)).toBeLessThan(1_048_576);
+  });
+
   test("an output that is not there yet is 409, and one that never comes is null", async () => {
     const runId = await submit(sleeping(1_000));
     expect(await stepvault.ask(`${runs}/${runId}/output`)).toMatchObject({
@@ -134,6 +161,44 @@ describe("looking", () => {
     for (const id of ids) await stepvault.ask(`${runs}/${id}?wait=20`);
     expect((await stepvault.ask(`${runs}?label=${label}&status=succeeded&status=failed`)).body.data).toHaveLength(7);
     expect((await stepvault.ask(`${runs}?label=${label}&status=queued`)).body.data).toEqual([]);
+    // No run has two values of one label, whichever is named last.
+    for (const both of ["label=n:0&label=n:1", "label=n:1&label=n:0"])
+      expect((await stepvault.ask(`${runs}?label=${label}&${both}`)).body.data).toEqual([]);
+    expect((await stepvault.ask(`${runs}?label=${label}&label=n:1&label=n:1`)).body.data).toHaveLength(3);
+  });
+
+  test("takes no cursor that a list of runs would not give", async () => {
+    const id = createId();
+    const times = ["garbage", "", "2020-13-01", "999999-01-01", "\ud800", "now", "epoch", "infinity", "2020-01-01"];
+    const keys = [...times, -1, 0.5, 2 ** 53, null].map((time) => [time, id]);
+    for (const key of [...keys, [1], [1, "x"], [1, id, 1]]) {
+      const cursor = Buffer.from(JSON.stringify(key)).toString("base64url");
+      const { status, body } = await stepvault.ask(`${runs}?cursor=${cursor}`);
+      expect([key, status, body.code]).toEqual([key, 400, "ERR_CURSOR_INVALID"]);
+    }
+    const latest = Buffer.from(JSON.stringify([Number.MAX_SAFE_INTEGER, id])).toString("base64url");
+    expect((await stepvault.ask(`${runs}?cursor=${latest}`)).status).toBe(200);
+  });
+
+  test("gives each of the runs of one millisecond once, by pages of one", async () => {
+    const labels = { same: createId() };
+    const batch = Array.from({ length: 3 }, () => javascript("return 1", { labels }));
+    const { body } = await stepvault.ask(`${runs}/batch`, { body: { runs: batch } });
+    const ids: string[] = body.runs.map((run: { runId: string }) => run.runId);
+    for (const [i, id] of ids.entries())
+      await stepvault.service.database.query(
+        "update runs set created_at = timestamptz '2026-01-01 00:00:00.123Z' + $2 * interval '1 microsecond' where id = $1",
+        [id, i],
+      );
+    const seen: string[] = [];
+    for (let cursor: string | undefined = ""; cursor !== undefined;) {
+      const query = `?limit=1&label=same:${labels.same}${cursor && `&cursor=${cursor}`}`;
+      const page: { data: { id: string }[]; pagination: { cursor?: string } } = (await stepvault.ask(runs + query))
+        .body;
+      seen.push(...page.data.map((run) => run.id));
+      cursor = page.pagination.cursor;
+    }
+    expect(seen).toEqual(ids.toReversed());
   });
 });
 
@@ -186,6 +251,21 @@ describe("whoever asks", () => {
     for (const path of ["", `/${runId}`, `/${runId}/output`, `/${runId}/events`, `/${runId}/events/stream`])
       expect((await stepvault.ask(`${runs}${path}`, { key: trigger })).status).toBe(403);
     expect((await stepvault.ask(runs, { key: "" })).status).toBe(401);
+  });
+
+  test("is refused before the body is read", async () => {
+    const reader = await stepvault.key(["read:runs"]);
+    const { port } = new URL(stepvault.api.address);
+    for (const path of [runs, `${runs}/batch`]) {
+      const head = [
+        "host: x",
+        `authorization: Bearer ${reader}`,
+        "content-type: application/json",
+        "content-length: 9",
+      ];
+      const answer = await sendBytes(Number(port), `POST ${path} HTTP/1.1\r\n${head.join("\r\n")}\r\n\r\n`);
+      expect([answer.status, answer.body]).toEqual([403, expect.stringContaining("ERR_FORBIDDEN")]);
+    }
   });
 
   test("sees nothing of another project: its runs answer as those that do not exist", async () => {
@@ -243,6 +323,14 @@ describe("whoever asks", () => {
     expect(labels).toMatchObject({ agentId: agent.id });
     expect(labels.conversationId.startsWith(mine.prefix)).toBe(true);
     expect(submittedBy).toEqual({ kind: "key", id: mine.id });
+    const claimed = { agentId: createId(), workforceId: createId(), scheduleId: createId(), test: "true", page: "1" };
+    const { runId } = (await start({ id: tool }, { labels: claimed })).body;
+    const { conversationId } = labels;
+    expect((await stepvault.ask(`${runs}/${runId}`)).body.labels).toEqual({
+      agentId: agent.id,
+      conversationId,
+      page: "1",
+    });
     // Neither code of its own, nor a draft, a chosen version, another agent's step or somebody else's conversation.
     for (const [step, more] of [
       [{ language: "javascript", code: "return 1" }, {}],
@@ -260,7 +348,7 @@ describe("whoever asks", () => {
       );
     expect((await stepvault.ask(`${runs}/${body.runId}/cancel`, { method: "POST", key: others.key })).status).toBe(404);
     const list = async (key: string): Promise<number> => (await stepvault.ask(runs, { key })).body.data.length;
-    expect([await list(mine.key), await list(others.key)]).toEqual([1, 0]);
+    expect([await list(mine.key), await list(others.key)]).toEqual([2, 0]);
     expect((await stepvault.ask(`${base}/steps`, { key: mine.key })).status).toBe(403);
   });
 });

@@ -66,6 +66,19 @@ describe.each(["inProject", "inOrganization"] as const)("a secret over HTTP, %s"
     expect(data).toContainEqual(shown.body);
   });
 
+  test("expires in a year that answers can be written with, or is refused, and lists stay as they were", async () => {
+    const name = newName();
+    for (const expiresAt of ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+00:01", "0000-06-01T00:00:00Z"]) {
+      const { status, body } = await world.call("PUT", at(name), { body: { value: world.newValue(), expiresAt } });
+      const detail = "must be in the years 1 to 9999 of UTC";
+      expect([status, body]).toMatchObject([400, { errors: [{ pointer: "/body/expiresAt", detail }] }]);
+    }
+    const last = "9999-12-31T23:59:59.999Z";
+    await world.call("PUT", at(name), { body: { value: world.newValue(), expiresAt: last } });
+    expect((await show(name))["expiresAt"]).toBe(last);
+    expect((await world.call("GET", `${world.inProject}/secrets`)).status).toBe(200);
+  });
+
   test("changes only at the version that If-Match names, and is made only where there is none", async () => {
     const name = newName();
     const onlyNew = { "if-none-match": "*" };

@@ -43,6 +43,8 @@ describe("a step", () => {
     const older = (await stepvault.ask(`${steps}/${id}/versions?cursor=${versions.pagination.cursor}`)).body;
     expect(older.data).toMatchObject([{ version: 1, description: "Counts", paramsSchema: { type: "object" } }]);
     expect((await stepvault.ask(`${steps}/${id}/versions/1`)).body).toEqual(older.data[0]);
+    const tooLate = Buffer.from(JSON.stringify([2 ** 31])).toString("base64url");
+    expect((await stepvault.ask(`${steps}/${id}/versions?cursor=${tooLate}`)).body.code).toBe("ERR_CURSOR_INVALID");
     expect((await publish(null)).body.publishedVersion).toBeNull();
     expect(await runOf({ id })).toBe("two");
   });
@@ -201,11 +203,27 @@ describe("a schedule", () => {
     ["no cron", { cron: "often" }],
     ["a day that never comes", { cron: "0 0 30 2 *" }],
     ["a time zone that there is not", { timeZone: "Mars/Olympus" }],
+    ["the time zone of whatever machine it is", { timeZone: "local" }],
+    ["the system's time zone", { timeZone: "system" }],
+    ["a default time zone", { timeZone: "default" }],
+    ["a time zone that is an offset", { timeZone: "+05:00" }],
+    ["a time zone that has an offset", { timeZone: "UTC+5" }],
+    ["a minute that is drawn at random", { cron: "H * * * *" }],
+    ["an hour that is drawn at random", { cron: "0 H(0-7)/2 * * *" }],
+    ["a random part of a list", { cron: "0 0 1 JAN,H *" }],
+    ["a random part behind a name", { cron: "0 0 1 JANH *" }],
+    ["a random part behind a day", { cron: "0 0 * * THU,H" }],
   ] as const) {
     test(`is refused with ${what}`, async () => {
       expect(await make(wrong)).toMatchObject({ status: 400, body: { code: "ERR_SCHEDULE_INVALID" } });
     });
   }
+
+  test("may name months and days, also the one with an H", async () => {
+    const timeZone = "utc";
+    for (const cron of ["0 7 * mar THU", "0 7 * * tue,thu", "0 7 1 MAR *"])
+      expect([cron, (await make({ cron, timeZone, enabled: false })).status]).toEqual([cron, 201]);
+  });
 
   test("is saved by who may save steps and start runs", async () => {
     const key = await stepvault.key(["trigger", "read:runs"]);
@@ -213,5 +231,82 @@ describe("a schedule", () => {
     expect((await stepvault.ask(schedules, { key })).status).toBe(200);
     const job = { ...input.job, runId: createId() };
     expect((await make({ job })).body.code).toBe("ERR_REQUEST_INVALID");
+  });
+});
+
+describe("saving again with the same Idempotency-Key", () => {
+  const step = { name: "Once", step: javascript("return 1") };
+  const schedule = { name: "Once", cron: "0 3 * * *", timeZone: "UTC", job: { step: javascript("return 1") } };
+  const post = async (path: string, body: object, { again, key }: { again: string; key?: string }) =>
+    await stepvault.ask(path, { body, headers: { "idempotency-key": again }, ...(key === undefined ? {} : { key }) });
+  const countIn = async (table: string): Promise<number> => {
+    const { rows } = await stepvault.service.database.query<{ count: number }>(
+      `select count(*)::int as count from ${table}`,
+    );
+    return rows[0]!.count;
+  };
+
+  describe.each([
+    ["step", "steps", async () => await Promise.resolve([steps, step] as const)],
+    ["version", "steps", async () => [`${steps}/${(await save("return 0")).body.id}/versions`, step] as const],
+    ["schedule", "schedules", async () => await Promise.resolve([schedules, schedule] as const)],
+  ])("a %s", (what, table, prepare) => {
+    test("makes one, however many are sent at once, and each is told the same", async () => {
+      const [path, body] = await prepare();
+      const before = await countIn(table);
+      const send = async (): ReturnType<typeof post> => await post(path, body, { again: what });
+      const answers = await Promise.all(Array.from({ length: 12 }, send));
+      answers.push(await send());
+      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 201));
+      expect(answers.map((answer) => answer.body)).toEqual(answers.map(() => answers[0]!.body));
+      expect(await countIn(table)).toBe(before + 1);
+    });
+
+    test("is refused with another request, and another one of somebody else", async () => {
+      const [path, body] = await prepare();
+      const again = `other-${what}`;
+      const mine = await post(path, body, { again });
+      const before = await countIn(table);
+      const other = await post(path, { ...body, name: "Other" }, { again });
+      expect(other).toMatchObject({ status: 409, body: { code: "ERR_IDEMPOTENCY_KEY_USED" } });
+      expect(await countIn(table)).toBe(before);
+      const key = await stepvault.key(["trigger", "admin", "manage:secrets"]);
+      const theirs = await post(path, body, { again, key });
+      expect(theirs.status).toBe(201);
+      expect([theirs.body.id, theirs.body.version]).not.toEqual([mine.body.id, mine.body.version]);
+    });
+  });
+
+  test("publishes once: what was published since stays", async () => {
+    const { id } = (await save("return 0")).body;
+    const send = async (): ReturnType<typeof post> =>
+      await post(`${steps}/${id}/versions`, { ...step, publish: true }, { again: "published" });
+    const published = async (): Promise<number> => (await stepvault.ask(`${steps}/${id}`)).body.publishedVersion;
+    expect((await send()).body.version).toBe(2);
+    expect(await published()).toBe(2);
+    await stepvault.ask(`${steps}/${id}/published`, { method: "PUT", body: { version: 1 } });
+    expect((await send()).body.version).toBe(2);
+    expect(await published()).toBe(1);
+  });
+
+  test("tells of a checked step that was saved, though it would be refused by now; one that was refused may be saved", async () => {
+    const send = async (): ReturnType<typeof post> =>
+      await post(steps, { name: "x", step: javascript('return "<<secrets.late>>"'), checked: true }, { again: "late" });
+    const place = { place: { projectId: stepvault.projectId }, name: "late" };
+    expect((await send()).body.code).toBe("ERR_STEP_REFERENCES");
+    await setSecret(stepvault.service.vault, stepvault.projectId, "late", "value-of-late");
+    const saved = await send();
+    expect(saved.status).toBe(201);
+    await stepvault.service.vault.secrets.delete(place);
+    expect(await send()).toMatchObject({ status: 201, body: saved.body });
+  });
+
+  test("gives the schedule that was made as it is by now, and one that is gone is not made anew", async () => {
+    const send = async (): ReturnType<typeof post> => await post(schedules, schedule, { again: "changed" });
+    const { id } = (await send()).body;
+    await stepvault.ask(`${schedules}/${id}`, { method: "PUT", body: { ...schedule, name: "Changed" } });
+    expect(await send()).toMatchObject({ status: 201, body: { id, name: "Changed" } });
+    await stepvault.ask(`${schedules}/${id}`, { method: "DELETE" });
+    expect((await send()).body.code).toBe("ERR_SCHEDULE_UNKNOWN");
   });
 });

@@ -18,14 +18,14 @@ describe("the client's generated files", () => {
     expect(readFileSync(fileURLToPath(new URL(`../../${name}`, import.meta.url)), "utf8")).toBe(text);
   });
 
-  test("have every route with its method, its path and whether it takes an idempotency key", () => {
-    const expected = apiRoutes.map(({ operationId, method, path, idempotent }) => [
+  test("have every route with its method, its path and whether and how it may be sent again", () => {
+    const expected = apiRoutes.map(({ operationId, method, path, idempotent, repeatable }) => [
       operationId,
-      `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}${idempotent === true ? " once" : ""}`,
+      `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}${repeatable === false ? " anew" : idempotent === true ? " once" : ""}`,
     ]);
     const rows = Object.entries(operations).map(([id, row]) => {
-      const [method, short = "", ...once] = row.split(" ");
-      return [id, [method, pathOf(short), ...once].join(" ")];
+      const [method, short = "", ...mark] = row.split(" ");
+      return [id, [method, pathOf(short), ...mark].join(" ")];
     });
     expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(expected));
   });

@@ -5,7 +5,7 @@
  */
 import { afterEach, describe, expect, expectTypeOf, test, vi } from "vitest";
 import type { Api } from "../../client/client.ts";
-import { clientOf, codeOf, failureOf, json, project, serverKey, startServer } from "./server.ts";
+import { clientOf, codeOf, failureOf, type Handler, json, project, serverKey, startServer } from "./server.ts";
 
 const waitShortly = (): void => void vi.spyOn(Math, "random").mockReturnValue(0.02);
 afterEach(() => vi.restoreAllMocks());
@@ -88,17 +88,36 @@ describe("call", () => {
     await client.call("createProjectKey", { body });
     await client.call("createProjectKey", { body });
     await client.call("createProjectKey", { body, idempotencyKey: "order-17" });
-    await client.call("createStep", { body: { name: "x", step: { language: "javascript", code: "" } } });
+    await client.call("rollbackSecret", { secretName: "x", body: { toVersion: 1 } });
     const keys = server.arrived.map(({ headers }) => headers["idempotency-key"]);
     expect(keys.slice(0, 3)).toEqual([expect.stringMatching(uuid), keys[0], expect.stringMatching(uuid)]);
     expect(keys[2]).not.toBe(keys[0]);
     expect(keys.slice(3)).toEqual(["order-17", undefined]);
   });
 
+  test.each(["setSecret", "setSecretPolicy", "setOrganizationSecret", "setOrganizationSecretPolicy"] as const)(
+    "does not send %s again, as each would be one more version",
+    async (operation) => {
+      const spoils: Handler[] = [(response) => json(response, {}, 503), (response) => response.destroy()];
+      for (const spoil of spoils) {
+        const server = await startServer(spoil);
+        const given = {
+          secretName: "api_key",
+          organizationId: other,
+          body: { value: "v" },
+          idempotencyKey: "order-17",
+        };
+        const put = clientOf(server.url).call(operation as "setSecret", { ...given, headers: { "if-match": '"3"' } });
+        await failureOf(put);
+        expect(server.arrived.map(({ method }) => method)).toEqual(["PUT"]);
+      }
+    },
+  );
+
   test("does not send again what has no key and would be done twice", async () => {
     const server = await startServer((response) => json(response, {}, 503));
-    const step = { name: "x", step: { language: "javascript", code: "" } } as const;
-    expect(await failureOf(clientOf(server.url).steps.create(step))).toMatchObject({ status: 503 });
+    const call = clientOf(server.url).call("rollbackSecret", { secretName: "x", body: { toVersion: 1 } });
+    expect(await failureOf(call)).toMatchObject({ status: 503 });
     expect(server.arrived).toHaveLength(1);
   });
 });
@@ -158,9 +177,10 @@ describe("submitting a run", () => {
   });
 
   test("of a stream that failed can be tried again as the same run", async () => {
-    const server = await startServer((response, number) =>
-      number === 1 ? json(response, { code: "ERR_FORBIDDEN" }, 403) : response.writeHead(204).end(),
-    );
+    const server = await startServer((response, number) => {
+      if (number === 1) return json(response, { code: "ERR_FORBIDDEN" }, 403);
+      return number === 2 ? json(response, { runId: other }, 202) : response.writeHead(204).end();
+    });
     const stream = clientOf(server.url).runs.stream({ step });
     const follow = async (): Promise<void> => {
       for await (const _ of stream);
@@ -248,6 +268,19 @@ describe("a list", () => {
       json(response, { data: [1, 2, 3].map((id) => ({ id })), pagination: {} }),
     );
     expect(await idsOf(clientOf(server.url).list("listSecrets", { query: { limit: 2 } }))).toEqual([1, 2]);
+  });
+
+  test("ends with the reason of its signal when that is aborted while an entry is looked at", async () => {
+    const server = await startServer(pages(5));
+    const [controller, reason, seen] = [new AbortController(), new Error("seen enough"), [] as unknown[]];
+    const look = async (): Promise<void> => {
+      for await (const item of clientOf(server.url).runs.list({}, { signal: controller.signal })) {
+        seen.push(item);
+        if (seen.length === 2) controller.abort(reason);
+      }
+    };
+    await expect(look()).rejects.toBe(reason);
+    expect(seen).toHaveLength(2);
   });
 
   test("ends where a page leads to itself", async () => {

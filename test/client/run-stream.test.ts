@@ -239,6 +239,35 @@ describe("who follows a run", () => {
     expect(server.arrived).toHaveLength(2);
   });
 
+  test("gets no other event of those that came together once the signal is aborted, and its reason", async () => {
+    for (const last of [0, 1, 3]) {
+      const server = await startServer((response) => begin(response, [...upTo(3).map(eventOf), finishedOf(3)]));
+      const [controller, reason, numbers] = [new AbortController(), new Error("seen enough"), [] as number[]];
+      const follow = async (): Promise<void> => {
+        for await (const { seq } of clientOf(server.url).runs.stream(runId, { signal: controller.signal })) {
+          numbers.push(seq);
+          if (seq === last) controller.abort(reason);
+        }
+      };
+      await expect(follow()).rejects.toBe(reason);
+      expect(numbers).toEqual(upTo(last + 1));
+    }
+  });
+
+  test("gets no other of the events so far once the signal is aborted, and its reason", async () => {
+    const page = { data: upTo(4).map(eventOf), pagination: { hasMore: false } };
+    const server = await startServer((response) => json(response, page));
+    const [controller, reason, numbers] = [new AbortController(), new Error("seen enough"), [] as number[]];
+    const look = async (): Promise<void> => {
+      for await (const { seq } of clientOf(server.url).runs.events(runId, { signal: controller.signal })) {
+        numbers.push(seq);
+        if (seq === 1) controller.abort(reason);
+      }
+    };
+    await expect(look()).rejects.toBe(reason);
+    expect(numbers).toEqual([0, 1]);
+  });
+
   test("stops waiting for a server that is away by its signal", async () => {
     const server = await startServer((response) => json(response.setHeader("retry-after", "30"), {}, 503));
     const reason = new Error("enough");

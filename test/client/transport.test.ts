@@ -106,7 +106,13 @@ describe("a request", () => {
       const keys = server.arrived.map(({ headers }) => headers["idempotency-key"]);
       expect(keys).toEqual([request.idempotencyKey, request.idempotencyKey, request.idempotencyKey]);
     }
-    for (const request of [once, { ...once, method: "PATCH" } as const]) {
+    const unrepeatable: RequestOptions[] = [
+      once,
+      { ...once, method: "PATCH" },
+      { ...once, method: "PUT", repeatable: false },
+      { ...once, method: "PUT", repeatable: false, idempotencyKey: "order-19" },
+    ];
+    for (const request of unrepeatable) {
       const server = await startServer(thirdTime((response) => json(response, {}, status)));
       expect((await requestFailure(clientOf(server.url), request)).status).toBe(status);
       expect(server.arrived).toHaveLength(1);
@@ -177,15 +183,34 @@ describe("a request", () => {
     expect([error.code, error.retryAfterMs, server.arrived.length]).toEqual(["ERR_KEY_BUDGET", 3_600_000, 1]);
   });
 
-  test("may be sent again at once when Retry-After is a date that is over", async () => {
+  test("has not to wait for a Retry-After that is a date that is over", async () => {
     const server = await startServer((response) => {
       json(response.setHeader("retry-after", new Date(0).toUTCString()), {}, 429);
     });
     expect((await requestFailure(clientOf(server.url), once)).retryAfterMs).toBe(0);
   });
 
+  test.each(["0", "-5", "5.5", new Date(0).toUTCString()])(
+    "waits as long as usual when Retry-After is %s, and longer each time",
+    async (value) => {
+      vi.spyOn(Math, "random").mockReturnValue(0.9);
+      const times: number[] = [];
+      const server = await startServer((response) => {
+        times.push(performance.now());
+        json(response.setHeader("retry-after", value), {}, 503);
+      });
+      expect((await requestFailure(clientOf(server.url), { path })).status).toBe(503);
+      const waits = times.slice(1).map((time, index) => time - times[index]!);
+      expect(waits).toHaveLength(2);
+      expect(waits[0]).toBeGreaterThan(400);
+      expect(waits[1]).toBeGreaterThan(800);
+    },
+  );
+
   test("takes a Retry-After that means nothing for none", async () => {
-    for (const value of ["-5", "soon", "1e9", "99999999999999999999", ""]) {
+    for (const value of ["-5", "5.5", "soon", "1e9", "99999999999999999999", ""]) {
+      const told = await startServer((response) => json(response.setHeader("retry-after", value), {}, 503));
+      expect((await requestFailure(clientOf(told.url), once)).retryAfterMs).toBeUndefined();
       const server = await startServer((response, number) => {
         response.setHeader("retry-after", value);
         json(response, {}, number === 1 ? 503 : 200);

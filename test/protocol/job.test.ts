@@ -3,12 +3,26 @@ import { describe, expect, test } from "vitest";
 import type { StepvaultError } from "../../protocol/error.ts";
 import { errorCodes, type ErrorCode, toStepvaultError } from "../../protocol/error.ts";
 import { createId } from "../../protocol/ids.ts";
-import { parseJob, runStatuses, statusOfError } from "../../protocol/job.ts";
+import { jobSchema, type Json, parseJob, runStatuses, statusOfError } from "../../protocol/job.ts";
 import { payloadLimits } from "../../protocol/limits.ts";
 import { findReferenceMatches, SecretValue } from "../../protocol/secret.ts";
 
 const projectId = createId();
 const step = { language: "python", code: "return 1" };
+
+function many<T>(count: number, value: T): Record<string, T> {
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [`n${i}`, value]));
+}
+
+/** Of a few times, as other programs take the processor too. */
+function shortest(work: () => unknown): number {
+  const times = Array.from({ length: 7 }, () => {
+    const begun = performance.now();
+    work();
+    return performance.now() - begun;
+  });
+  return Math.min(...times);
+}
 
 function refusal(payload: unknown): StepvaultError {
   try {
@@ -39,11 +53,111 @@ describe("parseJob()", () => {
     [{ projectId, step: { ...step, limits: { wallTimeMsMax: 1 } } }, "step.limits.wallTimeMsMax: too small"],
     [{ projectId, step: { ...step, extra: 1 } }, "step has 1 unknown key"],
     [{ projectId, step: { id: "x" } }, "step.id"],
+    [{ projectId, step: { id: projectId, version: 2 ** 31 } }, "step.version: too big"],
     ["job", "the payload must be of type object"],
   ])("refuses %j and names the path", (payload, expected) => {
     const { code, message } = refusal(payload);
     expect(code).toBe("ERR_JOB_INVALID");
     expect(message).toContain(expected);
+  });
+  test.each([
+    "2026-01-01T00:00:00Z",
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59.999999Z",
+    "2026-01-01T00:00:00+15:59",
+    "2026-01-01T00:00:00-15:59",
+  ])("takes %s as the time of a run, as it is written", (runAt) => {
+    expect(parseJob({ projectId, step, runAt }).runAt).toBe(runAt);
+  });
+  // No year 0 nor one of five digits, also once in UTC; no offset and no length that PostgreSQL refuses.
+  test.each([
+    "0000-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+00:01",
+    "9999-12-31T23:59:59-00:01",
+    "2026-01-01T00:00:00+16:00",
+    "2026-01-01T00:00:00-20:00",
+    `2026-01-01T00:00:00.${"1".repeat(200)}Z`,
+  ])("refuses %s as the time of a run", (runAt) => {
+    const { code, message } = refusal({ projectId, step, runAt });
+    expect([code, message]).toEqual(["ERR_JOB_INVALID", expect.stringContaining("runAt")]);
+  });
+  test.each([
+    ["undefined", undefined],
+    ["a function", () => 1],
+    ["a symbol", Symbol("x")],
+    ["a bigint", 1n],
+    ["NaN", Number.NaN],
+    ["Infinity", Number.POSITIVE_INFINITY],
+    ["a Date", new Date()],
+    ["a Map", new Map()],
+    ["bytes", new Uint8Array(1)],
+    ["a boxed string", Object("x")],
+    ["an object of a class", new Error("x")],
+    ["an object that inherits", Object.create({ a: 1 })],
+    ["a name that is a symbol", { [Symbol("x")]: 1 }],
+    ["a hole", Array.from({ length: 1 }).concat(Array(1))],
+    ["the name __proto__", JSON.parse('{"__proto__":1}')],
+  ])("refuses %s where JSON is to be, and names the place", (_, value) => {
+    const part = { a: [1, { b: value }] };
+    for (const [job, place] of [
+      [{ projectId, step, params: part }, "params.a.1.b"],
+      [{ projectId, step, steps: { one: part } }, "steps.one.a.1.b"],
+      [{ projectId, step: { ...step, inputs: part } }, "step.inputs.a.1.b"],
+    ] as const) {
+      const { code, message } = refusal(job);
+      expect([code, message]).toEqual(["ERR_JOB_INVALID", expect.stringContaining(place)]);
+      expect(message).toMatch(/must be JSON$/);
+    }
+  });
+  test("takes every JSON value as it is, and objects of JSON only where names are needed", () => {
+    const every: Json = [null, true, -1.5, "\ud800", [], {}, { constructor: { prototype: [""] }, toJSON: 1 }];
+    expect(parseJob({ projectId, step, params: every, steps: { every } })).toMatchObject({
+      params: every,
+      steps: { every },
+    });
+    expect(parseJob({ projectId, step, params: Object.assign(Object.create(null), { a: 1 }) }).params).toEqual({
+      a: 1,
+    });
+    for (const steps of [[1], "x", null, new Date()])
+      expect(refusal({ projectId, step, steps }).message).toBe("Cannot read the job: steps must be an object of JSON");
+  });
+  test("JSON may be nested as deep as everything can walk, and a circle is nested too deeply", () => {
+    const nested = (depth: number): unknown => {
+      let value: unknown = 1;
+      for (let count = 0; count < depth; count += 1) value = count % 2 === 0 ? [value] : { a: value };
+      return value;
+    };
+    expect(parseJob({ projectId, step, params: nested(2_000) }).params).toEqual(nested(2_000));
+    const circle: unknown[] = [];
+    circle.push(circle);
+    for (const params of [nested(2_001), nested(100_000), circle])
+      expect(refusal({ projectId, step, params }).message).toBe("Cannot read the job: it is nested too deeply");
+  });
+  test.each([
+    ["lists", "[]"],
+    ["objects", '{"a":{}}'],
+    ["numbers", "1"],
+  ])("a check of many %s costs about as much as reading them", (_, item) => {
+    const text = `[${Array(200_000).fill(item).join()}]`;
+    const params: unknown = JSON.parse(text);
+    const job = { projectId, step, params, steps: { params }, runId: projectId };
+    const read = shortest(() => JSON.parse(text) as unknown);
+    const checked = shortest(() => jobSchema.safeParse(job));
+    // Twice the text.
+    expect(checked / 2).toBeLessThan(read * 5);
+  });
+  test("takes 100 labels and 100 runs to wait for, and refuses more without a look at them", () => {
+    for (const [part, value] of [
+      ["labels", ""],
+      ["after", projectId],
+    ] as const) {
+      const entries = many(100, value);
+      expect(parseJob({ projectId, step, [part]: entries })[part]).toEqual(entries);
+      // One issue, not one for each entry.
+      expect(refusal({ projectId, step, [part]: many(101, 1) }).message).toBe(
+        `Cannot read the job: ${part} must be an object of at most 100 entries`,
+      );
+    }
   });
   test("an unknown language has its own code", () => {
     expect(refusal({ projectId, step: { language: "ruby", code: "" } }).code).toBe("ERR_LANGUAGE_UNKNOWN");

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { restoreLost } from "../../runs/sweep.ts";
-import { backends, javascript, openBackend, type OpenedBackend } from "./backends.ts";
+import { backends, javascript, openBackend, type OpenedBackend, succeeded } from "./backends.ts";
 
 const runsMax = 200;
 
@@ -40,6 +40,28 @@ for (const backend of backends) {
       await restoreLost({ database, queue, onRestored: (runs) => (restored += runs) });
       return restored;
     };
+
+    test(`is told the turns of those that it has at another place (${backend})`, async () => {
+      const { service, projectId } = stepvault;
+      const { database, queue } = service;
+      const step = javascript("return 1");
+      const runs = await service.runs.submitBatch(Array.from({ length: 4 }, () => ({ projectId, step })));
+      const ids = runs.map(({ runId }) => runId);
+      // As by a process that died while it counted the turns anew.
+      for (const id of ids.slice(0, 2)) await queue.setTurn(id, 1_000_000);
+      expect(await look()).toBe(0);
+      const seen: string[] = [];
+      const worker = queue.process(
+        async ({ id }) => {
+          seen.push(id);
+          return await Promise.resolve({ result: succeeded(id) });
+        },
+        { concurrency: 1, onError: () => {} },
+      );
+      await expect.poll(() => seen, { timeout: 20_000 }).toEqual(ids);
+      await worker.close();
+      await database.query("delete from runs where id = any($1)", [ids]);
+    }, 60_000);
 
     test(`gets them again, and each run runs once (${backend})`, async () => {
       const { service, projectId } = stepvault;

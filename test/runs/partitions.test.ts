@@ -98,17 +98,20 @@ test("nothing that is done about a run waits for another day's partition, also o
     expect((await store.listEvents(projectId, id)).map(({ seq }) => seq)).toEqual([0, 1, 2]);
     expect((await source.read([{ runId: id, from: 1, eventsMax: 9 }]))[0]!.events).toHaveLength(2);
     expect(await source.tips([{ runId: id, from: 2 }])).toEqual([{ runId: id, from: 2, more: true, ended: true }]);
-    await database.query("update runs set created_at = now() - interval '40 days' where id = $1", [id]);
+    await database.query(
+      "update runs set created_at = now() - interval '40 days', ended_at = now() - interval '40 days' where id = $1",
+      [id],
+    );
     expect(await forgetRuns(database, { days: 30 })).toEqual({ runs: 1, partitions: 0 });
     expect(await store.listEvents(projectId, id)).toEqual([]);
 
     const cancelled = await claimedRun();
     await store.appendEvents(cancelled, [event(0), event(1)]);
     expect(await store.takeOver("worker", "heir")).toMatchObject([{ id: cancelled.id, nextSeq: 2 }]);
-    expect(await store.requeue({ ...cancelled, workerId: "heir" }, [event(2)], 0)).toBe(true);
+    expect(await store.requeue({ ...cancelled, workerId: "heir" }, [event(2)], { delayMs: 0 })).toBe(true);
     const again = await store.claim(projectId, cancelled.id, "worker");
     expect(again).toMatchObject({ state: "claimed", run: { attempt: 2, nextSeq: 3 } });
-    expect(await store.requeue(cancelled, [event(3)], 0)).toBe(true);
+    expect(await store.requeue(cancelled, [event(3)], { delayMs: 0 })).toBe(true);
     await store.requestCancel(projectId, cancelled.id);
     expect(await store.listCancelRequested()).toEqual([{ id: cancelled.id, status: "queued", nextSeq: 4 }]);
     expect(await store.claim(projectId, cancelled.id, "worker")).toEqual({ state: "cancelled", nextSeq: 4 });

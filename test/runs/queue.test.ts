@@ -104,6 +104,8 @@ for (const backend of backends) {
       const runs = [runOf(7), runOf(2), runOf(2), runOf(0), runOf(5)];
       for (const run of runs) await queue.add([run]);
       await queue.setTurn(runs[0]!.runId, 1);
+      // The same turn leaves it before those that came later.
+      await queue.setTurn(runs[1]!.runId, 2);
       expect(await queue.countWaiting()).toBe(5);
       const seen = await working(async () => {
         for (const { runId } of runs) await gone(runId);

@@ -82,11 +82,40 @@ test("a project that keeps too many bytes loses its oldest runs, and only these"
   expect(await kept(project)).toEqual(ids.slice(3));
 });
 
+test("of a batch, whose runs have one time, no more go than must", async () => {
+  const project = await newProject({ bytes: 25_000 });
+  const { rows } = await temporary.database.query<{ id: string }>(
+    `insert into runs (id, project_id, status, ended_at, events_bytes)
+     select gen_random_uuid(), $1, 'succeeded', now(), 9000 from generate_series(1, 10) returning id`,
+    [project],
+  );
+  const ids = rows.map(({ id }) => id).toSorted();
+  await forgetRuns(temporary.database, { days: 30 });
+  expect((await kept(project)).toSorted()).toEqual(ids.slice(-2));
+});
+
+test("a run is kept for its project's days from its end on, with its events, however long it waited before", async () => {
+  const { database } = temporary;
+  const project = await newProject({ days: 30 });
+  const [recent, old] = [await newRun(project, 60), await newRun(project, 60)];
+  const end = async (id: string, daysAgo: number): Promise<void> => {
+    await database.query("update runs set ended_at = now() - $2 * interval '1 day' where id = $1", [id, daysAgo]);
+  };
+  await end(recent, 29);
+  await end(old, 31);
+  await forgetRuns(database, { days: 30 });
+  expect(await kept(project)).toEqual([recent]);
+  expect([await eventsOf(recent), await eventsOf(old)]).toEqual([2, 0]);
+  await end(recent, 31);
+  await forgetRuns(database, { days: 30 });
+  expect(await kept(project)).toEqual([]);
+});
+
 test("thousands of runs go in one look", async () => {
   const project = await newProject({ days: 2 });
   await temporary.database.query(
     `insert into runs (id, project_id, status, created_at, day, ended_at)
-     select gen_random_uuid(), $1, 'succeeded', now() - interval '5 days', current_date - 5, now() from generate_series(1, 2300)`,
+     select gen_random_uuid(), $1, 'succeeded', now() - interval '5 days', current_date - 5, now() - interval '4 days' from generate_series(1, 2300)`,
     [project],
   );
   expect((await forgetRuns(temporary.database, { days: 30 })).runs).toBe(2_300);
@@ -112,6 +141,12 @@ test("a day that nobody keeps is dropped as a whole, and one that somebody keeps
     );
   const [gone, kept10] = [await newRun(project, 60), await newRun(project, 10)];
   expect(await listPartitions(database)).toEqual(expect.arrayContaining([old, young]));
+  // It waited for 59 of these days.
+  await database.query("update runs set ended_at = now() - interval '1 day' where id = $1", [gone]);
+  expect(await forgetRuns(database, { days: 30 })).toEqual({ runs: 0, partitions: 0 });
+  expect(await listPartitions(database)).toContain(old);
+  expect(await eventsOf(gone)).toBe(2);
+  await database.query("update runs set ended_at = created_at where id = $1", [gone]);
   expect(await forgetRuns(database, { days: 30 })).toEqual({ runs: 1, partitions: 1 });
   const left = await listPartitions(database);
   expect(left).not.toContain(old);

@@ -5,6 +5,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createId } from "../../protocol/ids.ts";
 import type { NetworkPolicy, StepInput } from "../../protocol/job.ts";
+import { publishStep } from "../../runs/step-versions.ts";
+import { saveStep } from "../../runs/steps.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
 import { createProject } from "../helpers/vault.ts";
 
@@ -32,6 +34,19 @@ describe("a saved step", () => {
     const { id } = await save(step("return 0"));
     const versions = await Promise.all(Array.from({ length: 8 }, () => save(step("return 0"), { id })));
     expect(versions.map(({ version }) => version).sort((a, b) => a - b)).toEqual([2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+  test("can be published in another version while the next one is being saved", async () => {
+    const { projectId, service } = stepvault;
+    const { id } = await save(step("return 1"));
+    const by = { kind: "system", id: "operator" } as const;
+    const next = { projectId, id, name: "A step", step: step("return 2") };
+    const saved = await saveStep(service.database, next, async (_, change) => {
+      const made = await change();
+      await publishStep(service.database, projectId, { stepId: id, version: 1, by });
+      return made;
+    });
+    expect(saved.version).toBe(2);
+    expect((await stepvault.run({ step: { id } })).output).toBe(1);
   });
   test("is of one project: another one can neither run nor push it", async () => {
     const { id } = await save(step("return 1"));

@@ -112,7 +112,7 @@ async function act(op: Operation, runIds: readonly string[], workers: readonly W
       return (await store.finish(succeeded(id), [finished(hold.nextSeq)], { from: hold.run })) !== undefined;
     case "requeue":
       if (hold === undefined) return false;
-      return await store.requeue(hold.run, [printed(hold.nextSeq)], 0);
+      return await store.requeue(hold.run, [printed(hold.nextSeq)], { delayMs: 0 });
     case "cancel":
       return await store.requestCancel(projectId, id);
     case "endCancelled": {

@@ -1,5 +1,5 @@
 /** Runs in a real PostgreSQL: each change of state happens once, whoever tries, and events keep their order. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createId } from "../../protocol/ids.ts";
 import type { RunEventBody } from "../../protocol/job.ts";
 import { EventWriter } from "../../runs/event-writer.ts";
@@ -98,7 +98,7 @@ describe("a run's state", () => {
     expect(others).toEqual([]);
     expect(second).toMatchObject({ id: first.id, workerId: "heir", nextSeq: 2, attempt: 1 });
     expect(await store.appendEvents(first, [event(2)])).toBe(false);
-    expect(await store.requeue(first, [event(2)], 0)).toBe(false);
+    expect(await store.requeue(first, [event(2)], { delayMs: 0 })).toBe(false);
     expect(await store.finish(succeeded(first.id), [last(2)], { from: first })).toBeUndefined();
     expect(await store.finish(succeeded(first.id), [last(2)], { from: second! })).toBeDefined();
     expect((await store.listEvents(projectId, first.id)).map(({ seq, kind }) => `${seq} ${kind}`)).toEqual([
@@ -123,14 +123,33 @@ describe("a run's state", () => {
   test("waits for its next attempt with its events, and not before its time has come", async () => {
     const first = await claimedRun();
     await store.appendEvents(first, [event(0)]);
-    expect(await store.requeue(first, [event(1)], 3_600_000)).toBe(true);
+    expect(await store.requeue(first, [event(1)], { delayMs: 3_600_000 })).toBe(true);
     expect(await store.claim(projectId, first.id, "other")).toEqual({ state: "held" });
-    await temporary.database.query("update runs set run_at = now() where id = $1", [first.id]);
+    await temporary.database.query("update runs set run_at = now(), dispatched_at = now() where id = $1", [first.id]);
     expect(await claim(first.id, "other")).toMatchObject({ attempt: 2, nextSeq: 2, job: first.job });
+  });
+  test("takes no part in the turns of others while it waits for its next attempt, and its events count", async () => {
+    await temporary.database.query("delete from runs where status = 'queued'");
+    const turnOf = async (place: string): Promise<number> => {
+      const id = createId();
+      const job = { projectId: place, step: { language: "python" as const, code: "1" } };
+      return (await recordRuns(temporary.database, [{ id, job }], { projectId: place })).get(id)!.turn;
+    };
+    const first = await claimedRun();
+    for (let i = 0; i < 5; i++) await turnOf(projectId);
+    await temporary.database.query("update runs set turn = turn + 100 where status = 'queued'");
+    expect(await store.requeue(first, [event(0)], { delayMs: 3_600_000, eventsBytes: 77 })).toBe(true);
+    const organization = await createOrganization(temporary.database, "Other");
+    expect(await turnOf((await createProject(temporary.database, organization.id, "Other")).id)).toBeGreaterThan(99);
+    const { rows } = await temporary.database.query("select events_bytes::int as bytes from runs where id = $1", [
+      first.id,
+    ]);
+    expect(rows).toEqual([{ bytes: 77 }]);
+    await temporary.database.query("delete from runs where status = 'queued'");
   });
   test("is not claimed once its end was asked for, and the end goes on where its events stopped", async () => {
     const first = await claimedRun();
-    await store.requeue(first, [event(0)], 0);
+    await store.requeue(first, [event(0)], { delayMs: 0 });
     await store.requestCancel(projectId, first.id);
     expect(await store.claim(projectId, first.id, "other")).toEqual({ state: "cancelled", nextSeq: 1 });
   });
@@ -200,6 +219,27 @@ describe("a run's events", () => {
     await writer.write(mark<RunEventBody>({ kind: "started" }));
     await writer.flush();
     expect(await store.listEvents(projectId, run.id)).toHaveLength(1);
+  });
+  test("lose nothing printed after a write that was done and never answered", async () => {
+    const run = await claimedRun();
+    const print = (text: string): RunEventBody => ({ kind: "stdout", text });
+    const writer = new EventWriter(store, run);
+    const append = store.appendEvents.bind(store);
+    const unanswered = vi.spyOn(store, "appendEvents").mockImplementationOnce(async (...given) => {
+      await append(...given);
+      throw new Error("no answer");
+    });
+    await writer.write(mark(print("one ")));
+    await expect(writer.flush()).rejects.toThrow("no answer");
+    unanswered.mockRestore();
+    await writer.write(mark(print("two ")));
+    await writer.write(mark(print("three")));
+    await writer.flush();
+    const events = await store.listEvents(projectId, run.id);
+    expect(events.map((event) => [event.seq, event.kind === "stdout" && event.text])).toEqual([
+      [0, "one "],
+      [1, "two three"],
+    ]);
   });
   test("make the writer wait once much is pending, and it hears that the run is not its own any more", async () => {
     const run = await claimedRun("late");

@@ -212,6 +212,7 @@ describe("a queue that is away", () => {
     const back = {
       ...queue,
       restore: async (runs: readonly QueuedRun[]) => restored.push(...runs.map((run) => run.runId)),
+      setTurn: async () => {},
     };
     await restoreLost({ database: temporary.database, queue: back });
     expect(restored).toContain(runId);

@@ -1,9 +1,11 @@
 /** Who lives and who does not, by beats that others watch with their own clocks; no time of another machine is compared. */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Database } from "../../database/connection.ts";
+import { StepvaultError } from "../../protocol/error.ts";
 import { createId } from "../../protocol/ids.ts";
 import { RunStore } from "../../runs/store.ts";
 import { recordRuns } from "../../runs/submit.ts";
-import { WorkerWatch } from "../../runs/workers.ts";
+import { beatMs, WorkerWatch } from "../../runs/workers.ts";
 import { createOrganization, createProject } from "../../vault/tenancy/tenancy.ts";
 import { openTemporary, type Temporary } from "../database/temporary.ts";
 
@@ -27,23 +29,30 @@ async function runOf(workerId: string): Promise<string> {
   return id;
 }
 
+/** Looks from one time until just before another, as often as a worker does, and gives all that were found gone. */
+async function lookFrom(observer: WorkerWatch, fromMs: number, endMs: number): Promise<string[]> {
+  const gone: string[] = [];
+  for (let atMs = fromMs; atMs < endMs; atMs += beatMs) gone.push(...(await observer.listGone("other", atMs)));
+  return gone;
+}
+
 test("a worker that beats lives, however late the beats and whatever the clocks say", async () => {
   const [one, other] = [createId(), watch()];
   const worker = watch();
   await worker.begin(one);
-  for (let atMs = 0; atMs < 200_000; atMs += 29_000) {
+  for (let atMs = 0; atMs < 200_000; atMs += 30_000) {
     expect(await worker.beat(one)).toBe(true);
-    expect(await other.listGone("other", atMs)).not.toContain(one);
+    expect(await lookFrom(other, atMs, atMs + 30_000)).not.toContain(one);
   }
   await temporary.database.query("update workers set started_at = '1970-01-01', beat = beat - 2 where id = $1", [one]);
-  expect(await other.listGone("other", 300_000)).not.toContain(one);
+  expect(await other.listGone("other", 210_000)).not.toContain(one);
 });
 
 test("one that is silent for half a minute is gone, and is told so at its next beat", async () => {
   const [silent, other] = [createId(), watch()];
   await watch().begin(silent);
   const runId = await runOf(silent);
-  expect(await other.listGone("other", 0)).not.toContain(silent);
+  expect(await lookFrom(other, 0, 30_000)).not.toContain(silent);
   expect(await other.listGone("other", 29_999)).not.toContain(silent);
   expect(await other.listGone("other", 30_000)).toContain(silent);
   expect(await watch().beat(silent)).toBe(false);
@@ -58,9 +67,33 @@ test("an observer that has slept itself gives everybody half a minute anew", asy
   const [worker, observer] = [createId(), watch()];
   await watch().begin(worker);
   await observer.listGone("other", 0);
-  await watch().beat(worker);
-  expect(await observer.listGone("other", 3_600_000)).not.toContain(worker);
-  expect(await observer.listGone("other", 3_600_000 + 29_000)).not.toContain(worker);
+  expect(await lookFrom(observer, 3_600_000, 3_630_000)).not.toContain(worker);
+  expect(await observer.listGone("other", 3_630_000)).toContain(worker);
+});
+
+test("while PostgreSQL is away nobody can beat: of that time nothing counts as silence, and a look that fails is none", async () => {
+  let away = false;
+  const query = async (text: string, values: unknown[]): Promise<unknown> => {
+    if (away) throw new StepvaultError("ERR_DATABASE", "Cannot run a statement: PostgreSQL is away");
+    return await temporary.database.query(text, values);
+  };
+  const [worker, observer] = [createId(), new WorkerWatch({ query } as Database)];
+  await watch().begin(worker);
+  await observer.listGone("other", 0);
+  away = true;
+  for (let atMs = 5_000; atMs <= 35_000; atMs += beatMs)
+    await expect(observer.listGone("other", atMs)).rejects.toMatchObject({ code: "ERR_DATABASE" });
+  away = false;
+  expect(await lookFrom(observer, 36_000, 66_000)).not.toContain(worker);
+  expect(await observer.listGone("other", 66_000)).toContain(worker);
+});
+
+test("one look that fails does not make the others begin anew", async () => {
+  const [worker, observer] = [createId(), watch()];
+  await watch().begin(worker);
+  await lookFrom(observer, 0, 15_000);
+  await lookFrom(observer, 20_500, 30_000);
+  expect(await observer.listGone("other", 30_500)).toContain(worker);
 });
 
 test("one that has said its end is no longer waited for, and its runs are found at once", async () => {

@@ -4,8 +4,10 @@
  */
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { createId } from "../../protocol/ids.ts";
 import type { RunEvent, StepInput } from "../../protocol/job.ts";
+import { WorkerWatch } from "../../runs/workers.ts";
 import { hostsOf } from "../helpers/processes.ts";
 import { openTestService, type TestService } from "../helpers/service.ts";
 import { startWorker, type WorkerProcess } from "./processes.ts";
@@ -143,3 +145,104 @@ test("a run whose end could not be recorded is ended although its worker lives, 
     await worker.close();
   }
 }, 180_000);
+
+describe("a worker that lives", () => {
+  let alive: TestService;
+  beforeAll(async () => {
+    alive = await openTestService();
+  });
+  afterEach(() => vi.restoreAllMocks());
+  afterAll(async () => await alive.close());
+
+  const submitHere = async (code: string): Promise<string> =>
+    await alive.service.submit({ projectId: alive.projectId, step: { language: "javascript", code, limits } });
+  const beats = async (): Promise<number> => {
+    const { rows } = await alive.service.database.query<{ beats: number }>(
+      "select beat::int as beats from workers where ended_at is null",
+    );
+    return rows[0]?.beats ?? 0;
+  };
+  const takeForDead = async (): Promise<unknown> =>
+    await alive.service.database.query("update workers set ended_at = now() where ended_at is null");
+  const lost = { status: "crashed", error: { code: "ERR_WORKER_LOST" } };
+
+  /** Makes claims give their answer only once `until` resolves. */
+  function delayClaims(until: () => Promise<unknown>): void {
+    const { store } = alive.service;
+    const claim = store.claim.bind(store);
+    vi.spyOn(store, "claim").mockImplementation(async (...given) => {
+      const answer = await claim(...given);
+      if (answer.state === "claimed") await until();
+      return answer;
+    });
+  }
+
+  test("beats while the end of another one's runs takes its time, and after a beat without an answer", async () => {
+    const { database, store } = alive.service;
+    let goOn = (): void => {};
+    const stuck = new Promise<void>((resolve) => (goOn = resolve));
+    const takeOver = vi.spyOn(store, "takeOver").mockImplementation(async () => {
+      await stuck;
+      return [];
+    });
+    const gone = createId();
+    await database.query("insert into workers (id, ended_at) values ($1, now())", [gone]);
+    await database.query("insert into runs (id, project_id, status, job, worker_id) values ($1, $2, $3, $4, $5)", [
+      createId(),
+      alive.projectId,
+      "running",
+      "{}",
+      gone,
+    ]);
+    try {
+      await expect.poll(() => takeOver.mock.calls.length, { timeout: 10_000 }).toBe(1);
+      const before = await beats();
+      await expect.poll(beats, { timeout: 15_000 }).toBeGreaterThan(before);
+      const unanswered = vi.spyOn(WorkerWatch.prototype, "beat").mockReturnValueOnce(new Promise(() => {}));
+      await expect.poll(() => unanswered.mock.calls.length, { timeout: 15_000 }).toBeGreaterThan(1);
+      expect(takeOver).toHaveBeenCalledTimes(1);
+    } finally {
+      await database.query("delete from runs where worker_id = $1", [gone]);
+      goOn();
+    }
+  });
+
+  test("runs what it has claimed, however late the answer to the claim", async () => {
+    delayClaims(async () => await sleep(12_000));
+    const runId = await submitHere("return 1");
+    expect(await alive.service.result(alive.projectId, runId, 60_000)).toMatchObject({
+      status: "succeeded",
+      output: 1,
+    });
+  });
+
+  test("does not begin what it claimed under the name of a worker that was taken for dead", async () => {
+    const append = vi.spyOn(alive.service.store, "appendEvents");
+    delayClaims(async () => {
+      await takeForDead();
+      await expect.poll(beats, { timeout: 30_000 }).toBeGreaterThan(0);
+    });
+    const runId = await submitHere("await new Promise((r) => setTimeout(r, 500)); return 1");
+    expect(await alive.service.result(alive.projectId, runId, 60_000)).toMatchObject(lost);
+    await sleep(1_000);
+    expect(append).not.toHaveBeenCalled();
+  });
+
+  test("aborts also what it claimed while it got its new name", async () => {
+    const underWay = async (): Promise<number> => (await alive.service.counts()).runsUnderWay;
+    let beginning = false;
+    vi.spyOn(WorkerWatch.prototype, "begin").mockImplementationOnce(async function (this: WorkerWatch, workerId) {
+      beginning = true;
+      await expect.poll(underWay, { timeout: 10_000 }).toBe(1);
+      await this.begin(workerId);
+    });
+    delayClaims(async () => {
+      await takeForDead();
+      await expect.poll(() => beginning, { timeout: 20_000 }).toBe(true);
+    });
+    const runId = await submitHere(endless("late"));
+    await expect.poll(() => beginning, { timeout: 30_000 }).toBe(true);
+    expect(await alive.service.result(alive.projectId, runId, 60_000)).toMatchObject(lost);
+    await expect.poll(underWay, { timeout: 10_000 }).toBe(0);
+  });
+});

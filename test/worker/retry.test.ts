@@ -90,6 +90,28 @@ for (const backend of backends) {
       expect(await told(between)).toEqual(["started 1", "retry", "error", "finished"]);
     });
 
+    test(`runs the version that it began with, and goes by what that one says (${backend})`, async () => {
+      const { service, projectId } = stepvault;
+      const save = async (step: StepInput, id?: string): Promise<string> =>
+        (await service.steps.save({ projectId, id, name: "Changing", step })).id;
+      const again = { ...failure, attemptsMax: 2, backoffMs: 1_500 };
+      const retried = await save(javascript("throw new Error('one')", { retry: again }));
+      const slow = "await new Promise((r) => setTimeout(r, 1500)); throw new Error('one')";
+      const once = await save(javascript(slow));
+      const [first, second] = [
+        await service.submit({ projectId, step: { id: retried } }),
+        await service.submit({ projectId, step: { id: once } }),
+      ];
+      await expect.poll(async () => await told(first), { timeout: 20_000 }).toContain("retry");
+      await expect.poll(async () => await told(second), { timeout: 20_000 }).toContain("started 1");
+      await save(javascript("return 'two'"), retried);
+      await save(javascript("return 'two'", { retry: again }), once);
+      expect(await service.result(projectId, first, 20_000)).toMatchObject({ status: "failed" });
+      expect(await told(first)).toEqual(["started 1", "retry", "started 2", "error", "finished"]);
+      expect(await service.result(projectId, second, 20_000)).toMatchObject({ status: "failed" });
+      expect(await told(second)).toEqual(["started 1", "error", "finished"]);
+    });
+
     test(`is by a saved step's own word, and its need is met by the attempt that succeeds (${backend})`, async () => {
       const { service, projectId } = stepvault;
       const code = "if (Date.now() < params.from) throw new Error('not yet'); return 'done'";

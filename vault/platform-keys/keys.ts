@@ -6,9 +6,9 @@
 import type { Queryable } from "../../database/server.ts";
 import { StepvaultError } from "../../protocol/error.ts";
 import { createId, idSchema } from "../../protocol/ids.ts";
-import { type KeyScope, keyScopes } from "../../protocol/roles.ts";
+import { type Action, type KeyScope, keyScopes } from "../../protocol/roles.ts";
 import type { Actor } from "../tenancy/actor.ts";
-import type { Permission, Place } from "../tenancy/authorize.ts";
+import { decide, type Permission, type Place } from "../tenancy/authorize.ts";
 import { digestKey, generateKey, hintOf, type Pepper, type Region } from "./key-format.ts";
 import { dayMs, type KeyExpiry, parseExpiry } from "./key-policies.ts";
 import { type Act, type ActContext, perform, permit } from "../audit/perform.ts";
@@ -16,6 +16,14 @@ import { parseId } from "../tenancy/tenancy.ts";
 
 const graceDaysMax = 30;
 const nameCharactersMax = 200;
+
+/** Of what a scope allows, that which the fewest may do. */
+const mostOf: Readonly<Record<KeyScope, Action>> = {
+  trigger: "run.trigger",
+  "read:runs": "run.read",
+  "manage:secrets": "project.credentials.manage",
+  admin: "project.manage",
+};
 
 /** The deployment's own part in a new key. */
 export interface KeyIssuer {
@@ -154,12 +162,10 @@ export async function changeKey(
   return await perform(context, actOf(place, "key.changed"), async (client, permission) => {
     const before = await lockKey(client, permission, keyId);
     refuseRevoked(before, "change");
-    const { name = before.name, scopes = before.scopes, access } = change;
-    await client.query("update platform_keys set name = $2, scopes = $3 where id = $1", [
-      before.id,
-      parseName(name),
-      parseScopes(scopes),
-    ]);
+    const { access } = change;
+    const [name, scopes] = [parseName(change.name ?? before.name), parseScopes(change.scopes ?? before.scopes)];
+    if (change.scopes !== undefined) await requireScopes(client, { permission, actor: context.actor, scopes });
+    await client.query("update platform_keys set name = $2, scopes = $3 where id = $1", [before.id, name, scopes]);
     if (access !== undefined) {
       if (before.projectId !== null) throw invalid("a project's key is for its project alone");
       await client.query("update platform_keys set all_projects = $2 where id = $1", [before.id, access === "all"]);
@@ -249,6 +255,7 @@ async function insertKey(
   const { organizationId, projectId } = permission;
   const { issuer, expiry, now = new Date() } = wanted;
   const [name, scopes] = [parseName(wanted.name), parseScopes(wanted.scopes)];
+  await requireScopes(client, { permission, actor, scopes });
   const expiresAt = await parseExpiry(client, { organizationId, expiry, now });
   const key = generateKey(projectId === undefined ? "organization" : "project", issuer.region);
   const id = createId();
@@ -276,6 +283,20 @@ async function insertKey(
   );
   if (projectId === undefined) await coverProjects(client, { keyId: id, organizationId, access });
   return { key, row: await lockKey(client, permission, id) };
+}
+
+/** Throws ERR_FORBIDDEN for a scope that allows what the actor may not do: a key would make them more than they are. */
+async function requireScopes(
+  client: Queryable,
+  { permission, actor, scopes }: { permission: Permission; actor: Actor; scopes: readonly KeyScope[] },
+): Promise<void> {
+  const { organizationId, projectId } = permission;
+  for (const scope of scopes) {
+    const place = projectId === undefined ? { organizationId } : { projectId };
+    const { refusal } = await decide(client, actor, mostOf[scope], place);
+    if (refusal === undefined) continue;
+    throw new StepvaultError("ERR_FORBIDDEN", `Cannot give a key the scope ${scope}: ${refusal.message}`);
+  }
 }
 
 async function coverProjects(

@@ -13,6 +13,7 @@ import { generateKey } from "../../../vault/platform-keys/key-format.ts";
 import { type KeyExpiry, setKeyPolicy } from "../../../vault/platform-keys/key-policies.ts";
 import {
   createOrganizationKey,
+  createProjectKey,
   deleteKey,
   type IssuedKey,
   type KeyMetadata,
@@ -58,7 +59,8 @@ async function allowedFor(key: string, place: Parameters<typeof authorize>[3]): 
 
 describe("what a key reaches", () => {
   test("requirements 28, 29, 41: a project key with every scope reaches its project and nothing outside it", async () => {
-    const { key } = await world.projectKey({ scopes: keyScopes });
+    const wanted = { projectId, name: "All", scopes: keyScopes, expiry: "none", issuer, now } as const;
+    const { key } = await createProjectKey(world.as("admin"), wanted);
     const may = await allowedFor(key, { projectId });
     expect(may).toEqual(expect.arrayContaining(["run.trigger", "run.read", "secret.write", "project.manage"]));
     for (const place of [
