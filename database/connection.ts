@@ -30,6 +30,8 @@ const poolCloseMsMax = 5_000;
  * connection with it: sooner than others take a worker for dead that could not say that it lives.
  */
 const answerMsMax = 20_000;
+/** What a process locks that stands still in the midst of a transaction, others wait for; PostgreSQL ends it after so long. */
+const idleInTransactionMsMax = 60_000;
 /** Of statements of migrations. */
 const migrationMsMax = 6 * 3_600_000;
 const listenerKeepAliveMs = 5_000;
@@ -83,11 +85,11 @@ export class Database implements Queryable, Transactional {
   /** Another pool on the same server, such as the queue's. `close()` ends it too, should its user have not. */
   createPool({ schema, connectionsMax, applicationName = "stepvault" }: PoolOptions): Pool {
     const { clientConfig } = this.#server;
-    const searchPath = `-c search_path=${schema}`;
+    const own = `-c search_path=${schema} -c idle_in_transaction_session_timeout=${idleInTransactionMsMax}`;
     const pool = new Pool({
       ...clientConfig,
       Client: PreparedClient,
-      options: clientConfig.options === undefined ? searchPath : `${clientConfig.options} ${searchPath}`,
+      options: clientConfig.options === undefined ? own : `${clientConfig.options} ${own}`,
       application_name: applicationName,
       max: connectionsMax,
       keepAlive: true,

@@ -136,15 +136,18 @@ export class RunStore {
   }
 
   /**
-   * Gives the runs of a worker that is gone to another, at most 100. Once this is done the first can write nothing of them
-   * any more, and their events are all there.
+   * Gives the runs of a worker that is gone to another, at most 100; of those named, if some are. Once this is done the first
+   * can write nothing of them any more, and their events are all there.
    */
-  async takeOver(fromWorkerId: string, workerId: string): Promise<ClaimedRun[]> {
+  async takeOver(fromWorkerId: string, workerId: string, runIds?: readonly string[]): Promise<ClaimedRun[]> {
     const taken = await this.#database.query<{ id: string }>(
       `update runs set worker_id = $2
-       where id in (select id from runs where worker_id = $1 and status = 'running' limit 100 for update skip locked)
+       where id in (
+         select id from runs where worker_id = $1 and status = 'running' and ($3::uuid[] is null or id = any($3))
+         limit 100 for update skip locked
+       )
        returning id`,
-      [fromWorkerId, workerId],
+      [fromWorkerId, workerId, runIds ?? null],
     );
     if (taken.rows.length === 0) return [];
     const { rows } = await this.#database.query<Omit<ClaimedRun, "workerId" | "nextSeq">>(

@@ -98,10 +98,8 @@ async function endForgotten(parts: LifeParts, unclaimed: Set<string>): Promise<v
   // It may get another name meanwhile.
   const { id: workerId } = parts.worker;
   const forgotten = (await store.listHeld(workerId)).filter((id) => !workers.holds(id));
-  if (forgotten.some((id) => unclaimed.has(id))) {
-    const mine = new Set(forgotten.filter((id) => unclaimed.has(id)));
-    for (const run of await store.takeOver(workerId, workerId)) if (mine.has(run.id)) await endLost(parts, run);
-  }
+  const mine = forgotten.filter((id) => unclaimed.has(id));
+  if (mine.length > 0) for (const run of await store.takeOver(workerId, workerId, mine)) await endLost(parts, run);
   unclaimed.clear();
   for (const id of forgotten) unclaimed.add(id);
 }

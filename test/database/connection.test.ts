@@ -137,6 +137,11 @@ describe("createPool()", () => {
     await pool.end();
   });
 
+  test("makes pools on which a transaction that stands still ends after a minute, and what it locked is free", async () => {
+    const setting = "show idle_in_transaction_session_timeout";
+    expect((await temporary.database.query(setting)).rows).toEqual([{ idle_in_transaction_session_timeout: "1min" }]);
+  });
+
   test("gives every pool an error listener, so that a lost idle connection does not end the process", async () => {
     const pool = temporary.database.createPool({ schema: "public", connectionsMax: 1 });
     const { rows } = await pool.query<{ pid: number }>("select pg_backend_pid() as pid");

@@ -120,6 +120,17 @@ describe("a run's state", () => {
     const taken = await Promise.all([1, 2, 3, 4].map(async (i) => await store.takeOver("dead", `heir ${i}`)));
     expect(taken.flat().map((run) => run.id)).toEqual([id]);
   });
+  test("is taken over by name from a worker that has more than are taken at once", async () => {
+    const ids = Array.from({ length: 120 }, () => createId());
+    await temporary.database.query(
+      `insert into runs (id, project_id, status, worker_id, labels, job) select id, $2, 'running', 'busy', '{}', '{}'
+       from unnest($1::uuid[]) as id`,
+      [ids, projectId],
+    );
+    const named = [ids[0]!, ids[60]!, ids[119]!];
+    const taken = await store.takeOver("busy", "busy", named);
+    expect(new Set(taken.map(({ id }) => id))).toEqual(new Set(named));
+  });
   test("waits for its next attempt with its events, and not before its time has come", async () => {
     const first = await claimedRun();
     await store.appendEvents(first, [event(0)]);
