@@ -195,6 +195,32 @@ for (const backend of backends) {
   });
 }
 
+test("a job whose end PostgreSQL refuses once comes again, and does not count as failed", async () => {
+  const { database } = temporary;
+  const refuse = "create function public.refuse_once() returns trigger language plpgsql as";
+  await database.query("create sequence public.ends");
+  await database.query(
+    `${refuse} $$ begin if nextval('public.ends') = 1 then raise exception 'not now'; end if; return new; end $$`,
+  );
+  const queue = await openQueue({ region: "us", redisUrl: undefined }, database);
+  await database.query(
+    `create trigger refuse_once before update on bullmq.job for each row when (new.state = 'completed' and new.queue = 'stepvault-us')
+     execute function public.refuse_once()`,
+  );
+  await queue.addRaw("own", { n: 1 });
+  const seen: string[] = [];
+  const count = async (job: RunJob): Promise<{ result: RunResult }> => {
+    seen.push(job.id);
+    return await Promise.resolve(succeed(job));
+  };
+  const worker = queue.process(count, { concurrency: 1, onError: () => {} });
+  await expect.poll(async () => await queue.look("own"), { timeout: 60_000 }).toBeDefined();
+  expect(await queue.look("own")).toMatchObject({ value: { status: "succeeded" } });
+  expect(seen).toEqual(["own", "own"]);
+  await worker.close();
+  await queue.close();
+}, 90_000);
+
 test("a queue whose PostgreSQL goes away while it is opened is none, and not one that never takes a job", async () => {
   const { database } = temporary;
   let pool: Pool | undefined;
