@@ -127,7 +127,7 @@ test("a run whose end could not be recorded is ended although its worker lives, 
     const runId = await worker.service.submit({ projectId: worker.projectId, step: { language: "javascript", code } });
     await expect.poll(async () => (await worker.events(runId)).length, { timeout: 10_000 }).toBeGreaterThan(0);
     // Away for longer than a worker tries again.
-    await database.query("alter table steps rename to steps_away");
+    await database.query("alter table steps rename column code to code_away");
     const unbegun = await worker.service.submit({ projectId: worker.projectId, step: { id: stepId } });
     await expect.poll(async () => (await runs.get(worker.projectId, unbegun)).status).toBe("running");
     await database.query("alter table run_events rename to run_events_away");
