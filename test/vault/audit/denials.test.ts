@@ -208,14 +208,17 @@ describe("a refusal inside of what was allowed to begin", () => {
     const keyId = projectId;
     const set = { place: place(), integration: "anthropic" };
     for (const [code, work] of [
-      ["ERR_KEY_ID_UNKNOWN", changeKey(world.as("editor"), { place: place(), keyId, name: "Mine" })],
+      ["ERR_KEY_ID_UNKNOWN", async () => await changeKey(world.as("editor"), { place: place(), keyId, name: "Mine" })],
       [
         "ERR_CREDENTIAL_INVALID",
-        setCredential(withGates(world.as("editor")), { ...set, fields: { api_key: "short" } }),
+        async () => await setCredential(withGates(world.as("editor")), { ...set, fields: { api_key: "short" } }),
       ],
-      ["ERR_CREDENTIAL_UNKNOWN", switchCredential(withGates(world.as("editor")), { ...set, enabled: false })],
+      [
+        "ERR_CREDENTIAL_UNKNOWN",
+        async () => await switchCredential(withGates(world.as("editor")), { ...set, enabled: false }),
+      ],
     ] as const)
-      expect(await codeOf(work)).toBe(code);
+      expect(await codeOf(work())).toBe(code);
     expect(await denied(world.as("outsider"))).toBe("ERR_PROJECT_UNKNOWN");
     expect(await denials()).toEqual([]);
   });
