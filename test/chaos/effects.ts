@@ -15,7 +15,8 @@ export class Effects {
       request.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
       request.on("end", () => {
         this.counts.set(text, (this.counts.get(text) ?? 0) + 1);
-        response.end("counted");
+        // A connection that is kept may end while its worker is frozen; the step's next request on it would be reset.
+        response.setHeader("connection", "close").end("counted");
       });
     });
   }
